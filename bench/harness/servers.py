@@ -1,0 +1,139 @@
+"""The model stub and the proxies under test: each is configured from a template, started, and ended with stop()."""
+import json
+import os
+import pathlib
+import re
+import subprocess
+
+from .processes import Failure, Process, free_port, poll
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PEERS = ROOT / "bench" / "peers"
+
+
+def binary(variable, name):
+    """The path in an environment variable, else the release build's; it need not exist."""
+    return pathlib.Path(os.environ.get(variable) or ROOT / "build" / "release" / name)
+
+
+def make_certificate(directory):
+    """cert.pem, key.pem and, for HAProxy, pair.pem: ECDSA P-256 for localhost, self-signed."""
+    certificate, key = directory / "cert.pem", directory / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+         "-out", certificate, "-keyout", key], check=True, capture_output=True)
+    (directory / "pair.pem").write_bytes(certificate.read_bytes() + key.read_bytes())
+
+
+class Stub:
+    """bench/model_stub. `heads` names the file that will hold every request head it sees."""
+
+    def __init__(self, program, directory, core=None, heads=None):
+        if not program.exists():
+            raise Failure(f"no model stub: build the target model_stub, or name it in MODEL_STUB ({program.name})")
+        greeting = directory / "stub.stdout"
+        options = ["--heads", heads] if heads else []
+        with open(greeting, "wb") as stdout:
+            self.process = Process("stub", [program, *options], directory, core, stdout)
+        try:
+            self.port = int(poll(lambda: re.match(r"listening http 127\.0\.0\.1:(\d+)\n", greeting.read_text()),
+                                 "the model stub to listen")[1])
+        except Failure:
+            self.process.stop()
+            raise
+
+
+class Proxy:
+    """A proxy in front of 127.0.0.1:model_port. Subclasses give `name`, `command()`, `version()`."""
+
+    def __init__(self, directory, model_port, core=None, plain=False):
+        self.directory, self.model_port, self.plain = directory, model_port, plain
+        self.log = directory / f"{self.name}.access.log"
+        self.https_port, self.http_port, self.admin_port = free_port(), free_port(), free_port()
+        with open(self.log, "ab") as log:
+            self.process = Process(self.name, self.command(), directory, core, stdout=log)
+        try:
+            self.process.wait_listening(*self.scoring_ports())
+        except Failure:
+            self.process.stop()
+            raise
+
+    def scoring_ports(self):
+        return [self.https_port, self.http_port]
+
+    def url(self, scheme):
+        port = self.https_port if scheme == "https" else self.http_port
+        return f"{scheme}://127.0.0.1:{port}/api/v1/service/iris/score"
+
+    def render(self, template):
+        names = {"DIR": self.directory, "LOG": self.log, "CERT": self.directory / "cert.pem",
+                 "KEY": self.directory / "key.pem", "PAIR": self.directory / "pair.pem",
+                 "HTTPS_PORT": self.https_port, "HTTP_PORT": self.http_port, "MODEL_PORT": self.model_port,
+                 "USER": "user root;" if os.geteuid() == 0 else ""}
+        text = re.sub(r"@([A-Z_]+)@", lambda name: str(names[name[1]]), (PEERS / template).read_text())
+        configuration = self.directory / template.removesuffix(".in")
+        configuration.write_text(text)
+        return configuration
+
+
+def first_line(command):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.stdout.splitlines()[0].strip()
+
+
+class Nginx(Proxy):
+    name = "nginx"
+
+    def command(self):
+        return ["nginx", "-p", self.directory, "-e", "stderr", "-c", self.render("nginx.conf.in")]
+
+    @staticmethod
+    def version():
+        return first_line(["nginx", "-v"]).removeprefix("nginx version: nginx/")
+
+
+class Haproxy(Proxy):
+    name = "haproxy"
+
+    def command(self):
+        return ["haproxy", "-db", "-f", self.render("haproxy.cfg.in")]
+
+    @staticmethod
+    def version():
+        return first_line(["haproxy", "-v"]).split()[2]
+
+
+class Scoregate(Proxy):
+    """Serves HTTPS, or with `plain` HTTP; the two do not go together, so each is a process of its own."""
+
+    name = "scoregate"
+    program = binary("SCOREGATE_BINARY", "scoregate")
+
+    def scoring_ports(self):
+        return [self.http_port if self.plain else self.https_port]
+
+    def command(self):
+        settings = {
+            "listen": {"https": [f"127.0.0.1:{self.https_port}"], "http": [f"127.0.0.1:{self.http_port}"]},
+            "admin": {"listen": f"127.0.0.1:{self.admin_port}"},
+            "workers": 1,
+            "access_log": {"path": str(self.log)},
+            "services": {"iris": {
+                "auth_mode": "none",
+                "deployments": {"blue": {"replicas": [f"http://127.0.0.1:{self.model_port}"]}}}},
+        }
+        if self.plain:
+            settings["allowInsecureConnections"] = True
+        else:
+            settings |= {"sslCertPemFile": "cert.pem", "sslKeyPemFile": "key.pem", "sslCname": "localhost"}
+        configuration = self.directory / "scoregate.json"
+        configuration.write_text(json.dumps(settings, indent=2))
+        return [self.program, "--config", configuration]
+
+    @staticmethod
+    def version():
+        return first_line([Scoregate.program, "version"])
+
+
+PROXIES = {proxy.name: proxy for proxy in (Scoregate, Nginx, Haproxy)}

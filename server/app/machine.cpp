@@ -1,0 +1,46 @@
+#include "app/machine.hpp"
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+#include <sched.h>
+#include <string>
+#include <sys/resource.h>
+
+namespace scoregate::app {
+
+namespace {
+
+// cgroup v2 "cpu.max": "<quota> <period>" in microseconds, or "max <period>".
+unsigned quota_cores(const char* file) {
+    std::ifstream in(file);
+    double quota = 0, period = 0;
+    if (in >> quota >> period && quota > 0 && period > 0) return static_cast<unsigned>((quota + period - 1) / period);
+    return std::numeric_limits<unsigned>::max();
+}
+
+} // namespace
+
+unsigned usable_cores() {
+    cpu_set_t allowed;
+    CPU_ZERO(&allowed);
+    const bool known = sched_getaffinity(0, sizeof allowed, &allowed) == 0;
+    const unsigned by_affinity = known ? static_cast<unsigned>(CPU_COUNT(&allowed)) : 1;
+    return std::max(1U, std::min(by_affinity, quota_cores("/sys/fs/cgroup/cpu.max")));
+}
+
+std::size_t raise_open_files() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur;
+}
+
+std::size_t connections_for(std::size_t open_files) {
+    const auto reserved = std::min<std::size_t>(256, open_files / 4);
+    return std::max<std::size_t>(1, open_files - open_files / 4 - reserved);
+}
+
+} // namespace scoregate::app

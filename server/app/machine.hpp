@@ -1,0 +1,18 @@
+// What the process may use of the machine it runs on.
+#pragma once
+
+#include <cstddef>
+
+namespace scoregate::app {
+
+// Cores by affinity and by the cgroup's CPU quota (rounded up), at least 1.
+unsigned usable_cores();
+
+// Raises the soft limit of open files to the hard one and returns it.
+std::size_t raise_open_files();
+
+// How many client connections that many descriptors carry: a quarter is left to connections to replicas, and some to
+// listeners, logs and the admin port.
+std::size_t connections_for(std::size_t open_files);
+
+} // namespace scoregate::app

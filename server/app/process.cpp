@@ -1,0 +1,218 @@
+#include "app/process.hpp"
+
+#include "app/machine.hpp"
+#include "telemetry/log.hpp"
+
+#include <algorithm>
+#include <csignal>
+
+namespace scoregate::app {
+
+namespace {
+
+// How long cut connections may take to leave.
+constexpr std::chrono::seconds patience_after_cut{2};
+
+} // namespace
+
+process::process(config::source source, checked found)
+    : source_(std::move(source)),
+      settings_(std::move(*found.settings)),
+      certificate_(std::move(found.certificate)),
+      started_at_(std::chrono::system_clock::now()),
+      core_count_(settings_.workers != 0 ? settings_.workers : usable_cores()),
+      signals_(where()),
+      assembly_(core_count_),
+      names_(where()),
+      reloader_(where(), source_, settings_, assembly_, names_,
+                [this](std::shared_ptr<const routing::snapshot> next) { publish(std::move(next)); }),
+      unmatched_(std::make_shared<telemetry::service_metrics>("", "", core_count_)),
+      drain_timer_(where()) {}
+
+process::~process() {
+    for (auto& core : cores_) core->stop();
+    for (auto& thread : threads_) thread.join();
+    // Listeners live on the first core's loop, the access log's channels are used by the cores.
+    listeners_.clear();
+    cores_.clear();
+    if (access_log_) access_log_->stop();
+}
+
+exit_code process::run() {
+    std::signal(SIGPIPE, SIG_IGN); // a closed stdout is an error of a write, not the end
+    if (!open_access_log() || !open_sockets()) return failed;
+    for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) signals_.add(number);
+    base::spawn(where(), tasks_, follow_signals());
+    base::spawn(where(), tasks_, start());
+    loop_.run();
+    return was_cut_ ? failed : clean;
+}
+
+bool process::open_access_log() {
+    if (!settings_.access_log.path) return true;
+    auto opened = telemetry::access_log::open({*settings_.access_log.path, core_count_});
+    if (!opened) {
+        telemetry::log().error("{}", opened.error());
+        return false;
+    }
+    access_log_ = std::move(*opened);
+    return true;
+}
+
+bool process::open_sockets() {
+    bool all = true;
+    const auto open = [&](const config::endpoint& wanted) -> std::optional<listening> {
+        auto opened = listen_on(wanted);
+        if (opened) return std::move(*opened);
+        telemetry::log().error("{}", opened.error());
+        all = false;
+        return std::nullopt;
+    };
+    if (certificate_)
+        for (const auto& each : settings_.listen_on.https)
+            if (auto opened = open(each)) entries_.push_back({proxy::entrance::https, std::move(*opened)});
+    for (const auto& each : settings_.listen_on.http)
+        if (auto opened = open(each))
+            entries_.push_back(
+                {certificate_ ? proxy::entrance::http_beside_tls : proxy::entrance::http, std::move(*opened)});
+    if (settings_.admin.listen) admin_socket_ = open(*settings_.admin.listen);
+
+    const auto open_files = raise_open_files();
+    dealing_.most_connections = settings_.limits.max_connections;
+    if (const auto most = connections_for(open_files); most < dealing_.most_connections) {
+        telemetry::log().warn(
+            "limits.max_connections is lowered from {} to {}: the limit of open files is {}; raise it "
+            "(ulimit -n, LimitNOFILE=) or lower the setting",
+            settings_.limits.max_connections, most, open_files);
+        dealing_.most_connections = most;
+    }
+    return all;
+}
+
+// The first answers of DNS are awaited before anything is served.
+base::task<> process::start() {
+    co_await names_.resolve(settings_);
+    const auto first = assembly_.build(settings_, names_);
+    const auto tickets = tls::random_ticket_keys();
+    for (unsigned i = 0; i < core_count_; ++i) {
+        auto context = certificate_ ? tls::make_server_context(*certificate_, tickets) : tls::ssl_ctx_ptr{};
+        auto* const channel = access_log_ ? &access_log_->at(i) : nullptr;
+        cores_.push_back(std::make_unique<proxy::core>(i, first, std::move(context), unmatched_, channel));
+        dealing_.cores.push_back(cores_.back().get());
+    }
+    for (const auto& each : entries_)
+        listeners_.push_back(
+            std::make_unique<proxy::listener>(*cores_.front(), dealing_, each.socket.descriptor, each.through));
+    for (auto& core : cores_) threads_.emplace_back([&core = *core] { core.run(); });
+    cores_.front()->post([this] {
+        for (auto& each : listeners_) each->start();
+    });
+    if (admin_socket_) {
+        admin_ = std::make_unique<control::admin_server>(where(), admin_socket_->descriptor, settings_.admin.hosts,
+                                                         operations());
+        admin_->start();
+    }
+    if (stage_ == stage::starting) stage_ = stage::serving;
+    base::spawn(where(), tasks_, reloader_.follow_names());
+    announce();
+}
+
+void process::announce() const {
+    if (settings_.allow_insecure_connections)
+        telemetry::log().warn(
+            "allowInsecureConnections: requests and replies cross the network in clear, keys too; for "
+            "development only");
+    for (const auto& each : entries_)
+        telemetry::log().info("listening {} {}", each.through == proxy::entrance::https ? "https" : "http",
+                              each.socket.address);
+    if (admin_socket_) telemetry::log().info("listening admin {}", admin_socket_->address);
+    for (const auto& uri : scoring_uris()) telemetry::log().info("scoring URI {}", uri);
+    telemetry::log().info("scoregate {} serves with {} worker{}", SCOREGATE_VERSION, core_count_,
+                          core_count_ == 1 ? "" : "s");
+}
+
+void process::publish(std::shared_ptr<const routing::snapshot> next) {
+    for (auto& core : cores_) core->post([&core = *core, next] { core.adopt(next); });
+}
+
+base::task<> process::follow_signals() {
+    for (;;) {
+        const auto [ec, number] = co_await signals_.async_wait(base::awaited);
+        if (ec) co_return;
+        if (number == SIGHUP)
+            base::spawn(where(), tasks_, reload());
+        else if (number == SIGUSR1) {
+            if (access_log_) access_log_->reopen();
+        } else if (stage_ == stage::starting || stage_ == stage::serving) {
+            if (cores_.empty()) {
+                loop_.stop();
+                co_return;
+            }
+            base::spawn(where(), tasks_, drain());
+        } else {
+            telemetry::log().warn("a second signal: ending now");
+            cut();
+        }
+    }
+}
+
+base::task<> process::reload() { co_await reloader_.reload(); }
+
+// Readiness off, a grace in which everything is still served, no new connections, requests in flight finish, cut.
+base::task<> process::drain() {
+    const auto& limits = reloader_.running().timeouts;
+    const auto drain_time = limits.drain;
+    telemetry::log().info("draining: readiness is off, requests in flight have {} ms", drain_time.count());
+    stage_ = stage::grace;
+    for (auto& core : cores_) core->post([&core = *core] { core.turn_unready(); });
+    if (limits.drain_grace.count() != 0) {
+        drain_timer_.expires_after(limits.drain_grace);
+        co_await drain_timer_.async_wait(base::awaited);
+    }
+    if (stage_ != stage::grace) co_return; // a second signal came
+    stop_accepting();
+    drain_timer_.expires_after(drain_time);
+    const auto [cancelled] = co_await drain_timer_.async_wait(base::awaited);
+    if (!cancelled) {
+        telemetry::log().warn("draining: time is up, what is still in flight is cut");
+        cut();
+    }
+}
+
+void process::stop_accepting() {
+    stage_ = stage::draining;
+    // The other cores are told once the listeners have stopped, so that what was dealt to them arrives first.
+    cores_.front()->post([this] {
+        for (auto& each : listeners_) each->stop();
+        for (auto& core : cores_)
+            core->post([this, &core = *core] {
+                core.drain([this] { base::asio::post(where(), [this] { core_emptied(); }); });
+            });
+    });
+}
+
+void process::core_emptied() {
+    // A core reports each time that it becomes empty; it does so once, since nothing new comes.
+    if (stage_ == stage::ended || ++cores_emptied_ < cores_.size()) return;
+    telemetry::log().info(was_cut_ ? "ended" : "drained: every request has been answered");
+    stage_ = stage::ended;
+    drain_timer_.cancel();
+    loop_.stop();
+}
+
+// Ends every connection now. Those that were busy are lost, and the exit code says so.
+void process::cut() {
+    if (stage_ == stage::ended || was_cut_) return;
+    was_cut_ = true;
+    if (stage_ == stage::grace) stop_accepting();
+    for (auto& core : cores_)
+        core->post([&core = *core] {
+            if (const auto lost = core.cut()) telemetry::log().warn("cut {} connections", lost);
+        });
+    drain_timer_.expires_after(patience_after_cut);
+    drain_timer_.async_wait([this](base::error_code ec) {
+        if (!ec) loop_.stop();
+    });
+}
+
+} // namespace scoregate::app

@@ -1,0 +1,109 @@
+// The process: builds everything in order, runs one thread per core and control on the main thread, and ends it in the
+// reverse order. Owned by main.
+#pragma once
+
+#include "app/bind.hpp"
+#include "config/load.hpp"
+#include "control/admin_server.hpp"
+#include "control/assembly.hpp"
+#include "control/discovery.hpp"
+#include "control/reloader.hpp"
+#include "proxy/core.hpp"
+#include "proxy/listener.hpp"
+#include "telemetry/access_log.hpp"
+#include "tls/certificate.hpp"
+#include "tls/server_context.hpp"
+
+#include <boost/asio/signal_set.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace scoregate::app {
+
+// Exit codes of the command line.
+enum exit_code : int { clean = 0, failed = 1, refused = 2 };
+
+// A configuration with the certificate it names, as far as both could be checked.
+struct checked {
+    std::optional<config::settings> settings; // empty with any problem
+    std::shared_ptr<const tls::certificate> certificate;
+    config::problems problems;
+    std::vector<std::string> warnings;
+    bool outside_validity = false; // the leaf is expired or not yet valid
+};
+
+// Everything that can be checked without opening a socket. Blocking file reads.
+checked check(const config::source&);
+
+class process {
+public:
+    // `found` has settings.
+    process(config::source source, checked found);
+    process(const process&) = delete;
+    process& operator=(const process&) = delete;
+    ~process();
+
+    // Until SIGTERM or SIGINT has drained it. Logs to stderr.
+    exit_code run();
+
+private:
+    enum class stage : std::uint8_t { starting, serving, grace, draining, ended };
+
+    bool open_sockets();
+    bool open_access_log();
+    base::task<> start();
+    void announce() const;
+    base::task<> follow_signals();
+    base::task<> reload();
+    base::task<> drain();
+    void stop_accepting();
+    void core_emptied();
+    void cut();
+    void publish(std::shared_ptr<const routing::snapshot>);
+
+    // What the admin port shows (process_reports.cpp).
+    control::admin_operations operations();
+    base::task<config::problems> reload_for_admin();
+    std::string metrics_text() const;
+    std::string status_text() const;
+    std::vector<std::string> scoring_uris() const;
+
+    base::executor where() { return loop_.get_executor(); }
+
+    config::source source_;
+    config::settings settings_; // as started
+    std::shared_ptr<const tls::certificate> certificate_;
+    std::chrono::system_clock::time_point started_at_;
+    unsigned core_count_;
+    base::asio::io_context loop_{1};
+    boost::asio::basic_signal_set<base::executor> signals_;
+    base::gate tasks_;
+    control::assembly assembly_;
+    control::discovery names_;
+    control::reloader reloader_;
+    std::unique_ptr<telemetry::access_log> access_log_;
+    std::shared_ptr<telemetry::service_metrics> unmatched_;
+    std::vector<std::unique_ptr<proxy::core>> cores_;
+    proxy::dealing dealing_;
+    struct entry {
+        proxy::entrance through;
+        listening socket;
+    };
+    std::vector<entry> entries_;
+    std::vector<std::unique_ptr<proxy::listener>> listeners_; // on the first core
+    std::optional<listening> admin_socket_;
+    std::unique_ptr<control::admin_server> admin_;
+    std::vector<std::thread> threads_;
+    base::tick_timer drain_timer_;
+    stage stage_ = stage::starting;
+    std::size_t cores_emptied_ = 0;
+    bool was_cut_ = false;
+};
+
+} // namespace scoregate::app

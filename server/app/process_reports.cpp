@@ -1,0 +1,130 @@
+// What the process tells of itself: metrics, status, scoring URIs. Control thread.
+#include "app/process.hpp"
+
+#include "http/reply.hpp"
+#include "telemetry/process_usage.hpp"
+#include "telemetry/registry.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <chrono>
+#include <ctime>
+
+namespace scoregate::app {
+
+namespace {
+
+using nlohmann::json;
+
+// RFC 3339, UTC, seconds.
+std::string to_text(std::chrono::system_clock::time_point when) {
+    const auto seconds = std::chrono::system_clock::to_time_t(when);
+    std::tm utc{};
+    gmtime_r(&seconds, &utc);
+    char text[32];
+    return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc)};
+}
+
+json describe(const tls::certificate& certificate, const std::string& cname) {
+    const auto left = certificate.not_after() - std::chrono::system_clock::now();
+    return {{"cname", cname},
+            {"names", certificate.names()},
+            {"serial", certificate.serial()},
+            {"key_type", certificate.key_type()},
+            {"not_before", to_text(certificate.not_before())},
+            {"not_after", to_text(certificate.not_after())},
+            {"days_left", std::chrono::floor<std::chrono::days>(left).count()}};
+}
+
+json describe(const control::reloader::history& past) {
+    json unit{{"succeeded", past.succeeded}, {"failed", past.failed}};
+    if (past.last_at != std::chrono::system_clock::time_point{}) {
+        unit["last_at"] = to_text(past.last_at);
+        unit["last_result"] = past.last_succeeded ? "succeeded" : "failed";
+    }
+    for (const auto& each : past.last_problems) unit["problems"].push_back(to_string(each));
+    return unit;
+}
+
+} // namespace
+
+std::vector<std::string> process::scoring_uris() const {
+    const auto& settings = reloader_.running();
+    std::vector<std::string> uris;
+    for (const auto& service : settings.services) {
+        const auto path = "/api/v1/service/" + service.name + "/score";
+        if (settings.certificate)
+            uris.push_back(
+                http::https_location(settings.certificate->cname, settings.listen_on.public_https_port, path, ""));
+        else if (!entries_.empty())
+            uris.push_back("http://" + entries_.front().socket.address + path);
+    }
+    return uris;
+}
+
+std::string process::metrics_text() const {
+    const auto shared = assembly_.metrics();
+    std::vector<const telemetry::service_metrics*> services{unmatched_.get()};
+    for (const auto& each : shared) services.push_back(each.get());
+    std::vector<const telemetry::core_metrics*> cores;
+    for (const auto& each : cores_) cores.push_back(&each->metrics);
+    std::vector<telemetry::certificate_expiry> certificates;
+    if (certificate_)
+        certificates.push_back({settings_.certificate->cname, certificate_->serial(),
+                                std::chrono::floor<std::chrono::seconds>(certificate_->not_after())});
+    const auto& past = reloader_.past();
+    const std::vector<telemetry::reload_counts> reloads{
+        {"configuration", past.succeeded, past.failed, past.last_succeeded}};
+
+    telemetry::observations seen;
+    seen.version = SCOREGATE_VERSION;
+    seen.services = services;
+    seen.cores = cores;
+    seen.certificates = certificates;
+    seen.reloads = reloads;
+    if (access_log_) {
+        seen.access_log_dropped = access_log_->dropped();
+        seen.access_log_write_errors = access_log_->write_errors();
+    }
+    seen.process = telemetry::read_process_usage();
+    return telemetry::prometheus_text(seen);
+}
+
+std::string process::status_text() const {
+    const auto& settings = reloader_.running();
+    json status;
+    status["version"] = SCOREGATE_VERSION;
+    status["started_at"] = to_text(started_at_);
+    status["uptime_s"] =
+        std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now() - started_at_).count();
+    status["ready"] = stage_ == stage::serving;
+    status["draining"] = stage_ == stage::grace || stage_ == stage::draining;
+    status["workers"] = core_count_;
+    std::size_t connections = 0;
+    for (const auto& core : cores_) connections += core->open_connections();
+    status["connections"] = {{"open", connections}, {"most", dealing_.most_connections}};
+    status["certificates"] = json::array();
+    if (certificate_) status["certificates"].push_back(describe(*certificate_, settings_.certificate->cname));
+    status["scoring_uris"] = scoring_uris();
+    for (const auto& service : settings.services) {
+        auto& deployment = status["services"][service.name]["deployments"][service.live.name];
+        deployment["replicas"] = json::array();
+        for (const auto& each : assembly_.replicas(service))
+            deployment["replicas"].push_back(
+                {{"url", each.url}, {"ready", each.resolved}, {"in_flight", each.in_flight}});
+    }
+    status["reloads"]["configuration"] = describe(reloader_.past());
+    return status.dump(2) + "\n";
+}
+
+control::admin_operations process::operations() {
+    return {[this] { return stage_ == stage::serving; }, [this] { return metrics_text(); },
+            [this] { return status_text(); }, [this] { return reload_for_admin(); }};
+}
+
+base::task<config::problems> process::reload_for_admin() {
+    auto done = co_await reloader_.reload();
+    co_return std::move(done.problems);
+}
+
+} // namespace scoregate::app

@@ -1,0 +1,79 @@
+// Byte buffers of one core, lent while data is in flight. A buffer holds no memory until it is given a block, and gives
+// the block back to its core's pool; blocks come in two sizes so that an ordinary request costs little memory and a
+// large body few system calls. One thread.
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace scoregate::base {
+
+class buffer_pool {
+public:
+    static constexpr std::size_t small_block = 16 * 1024;
+    static constexpr std::size_t bulk_block = 128 * 1024;
+
+    struct block {
+        std::unique_ptr<char[]> bytes;
+        std::size_t size = 0;
+    };
+
+    // At least `size` bytes: a pooled block of the next class, or memory of exactly that size beyond the larger class.
+    block take(std::size_t size);
+    void give(block&&);
+
+private:
+    static constexpr std::size_t kept_small = 256, kept_bulk = 16; // what stays here between bursts: 6 MiB per core
+    std::vector<std::unique_ptr<char[]>> small_, bulk_;
+};
+
+// [ headroom | consumed | readable | writable | tailroom ]: head- and tailroom let a chunk's framing be written around
+// a payload where it stands.
+class buffer {
+public:
+    static constexpr std::size_t headroom = 16, tailroom = 16;
+
+    explicit buffer(buffer_pool& pool) : pool_(pool) {}
+    ~buffer() { release(); }
+    buffer(const buffer&) = delete;
+    buffer& operator=(const buffer&) = delete;
+
+    bool has_block() const { return block_.size != 0; }
+    bool empty() const { return begin_ == end_; }
+    std::size_t size() const { return end_ - begin_; }
+    std::size_t capacity() const { return has_block() ? block_.size - headroom - tailroom : 0; }
+
+    char* data() { return block_.bytes.get() + begin_; }
+    std::string_view readable() const { return {block_.bytes.get() + begin_, size()}; }
+    std::span<char> writable() { return {block_.bytes.get() + end_, block_.size - tailroom - end_}; }
+    void commit(std::size_t n) { end_ += n; }
+    void consume(std::size_t n) {
+        begin_ += n;
+        if (begin_ == end_) begin_ = end_ = headroom;
+    }
+    void clear() { begin_ = end_ = headroom; }
+
+    // Room for `size` bytes in all, those that are readable kept (and moved to the front).
+    void reserve(std::size_t size = buffer_pool::small_block - headroom - tailroom);
+    // Moves what is readable to the front, so that writable() is as large as can be.
+    void compact();
+    // Gives the block back; what was in it is gone.
+    void release();
+
+    void append(std::string_view bytes) {
+        std::memcpy(block_.bytes.get() + end_, bytes.data(), bytes.size());
+        end_ += bytes.size();
+    }
+
+private:
+    buffer_pool& pool_;
+    buffer_pool::block block_;
+    std::size_t begin_ = headroom, end_ = headroom;
+};
+
+} // namespace scoregate::base

@@ -1,0 +1,48 @@
+// Counts the coroutines of one core, so that a stop can wait for all of them. spawn() is the only co_spawn of the
+// project: what it starts has entered a gate and leaves it when it ends. One thread.
+#pragma once
+
+#include "base/executor.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <utility>
+
+namespace scoregate::base {
+
+class gate {
+public:
+    gate() = default;
+    gate(const gate&) = delete;
+    gate& operator=(const gate&) = delete;
+
+    std::size_t inside() const { return inside_; }
+    void enter() { ++inside_; }
+    void leave() {
+        if (--inside_ == 0 && on_empty_) on_empty_();
+    }
+    // `call` runs each time the last one leaves, and at once if nobody is inside.
+    void when_empty(std::function<void()> call) {
+        on_empty_ = std::move(call);
+        if (inside_ == 0) on_empty_();
+    }
+
+private:
+    std::size_t inside_ = 0;
+    std::function<void()> on_empty_;
+};
+
+// Runs `work` on `where` (this thread's io_context). The data plane does not throw; what escapes is a broken invariant
+// and ends the process loudly.
+inline void spawn(executor where, gate& inside, task<void> work) {
+    inside.enter();
+    asio::co_spawn(where, std::move(work), [&inside](std::exception_ptr escaped) {
+        inside.leave();
+        if (escaped) std::rethrow_exception(escaped);
+    });
+}
+
+} // namespace scoregate::base

@@ -1,0 +1,188 @@
+#include "config/document.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <utility>
+
+namespace scoregate::config {
+namespace {
+
+using nlohmann::json;
+
+// Follows the parser through the text: nlohmann::json keeps the last of equal keys without a word and no positions.
+class parse_tracker {
+public:
+    explicit parse_tracker(std::map<std::string, std::size_t>& position) : position_(position) {}
+
+    bool operator()(json::parse_event_t event, const json& parsed) {
+        switch (event) {
+        case json::parse_event_t::key:
+            open_.back().key = parsed.get<std::string>();
+            if (!open_.back().keys.insert(open_.back().key).second) duplicates.insert(here());
+            break;
+        case json::parse_event_t::object_start: enter(false); break;
+        case json::parse_event_t::array_start: enter(true); break;
+        case json::parse_event_t::object_end:
+        case json::parse_event_t::array_end:
+            open_.pop_back();
+            step();
+            break;
+        case json::parse_event_t::value:
+            note();
+            step();
+            break;
+        }
+        return true; // keep what was parsed
+    }
+
+    std::set<std::string> duplicates; // pointers
+
+private:
+    struct level {
+        std::string pointer;
+        bool array;
+        std::size_t index = 0;
+        std::string key = {};
+        std::set<std::string> keys = {};
+    };
+
+    std::string here() const {
+        if (open_.empty()) return "";
+        const auto& in = open_.back();
+        return child_pointer(in.pointer, in.array ? std::to_string(in.index) : in.key);
+    }
+    void note() { position_.emplace(here(), position_.size()); }
+    void enter(bool array) {
+        note();
+        open_.push_back({here(), array});
+    }
+    void step() {
+        if (!open_.empty()) ++open_.back().index;
+    }
+
+    std::map<std::string, std::size_t>& position_;
+    std::vector<level> open_;
+};
+
+std::vector<std::string> split(std::string_view text, char separator) {
+    std::vector<std::string> parts;
+    while (true) {
+        const auto end = text.find(separator);
+        parts.emplace_back(text.substr(0, end));
+        if (end == std::string_view::npos) return parts;
+        text.remove_prefix(end + 1);
+    }
+}
+
+std::string trimmed(std::string_view text) {
+    const auto first = text.find_first_not_of(' ');
+    if (first == std::string_view::npos) return "";
+    return std::string{text.substr(first, text.find_last_not_of(' ') - first + 1)};
+}
+
+bool matches(const std::string& pointer, const std::string& pattern) {
+    const auto have = split(pointer, '/');
+    const auto want = split(pattern, '/');
+    return std::equal(have.begin(), have.end(), want.begin(), want.end(),
+                      [](const auto& level, const auto& name) { return name == "*" || name == level; });
+}
+
+bool equals_ignoring_case(std::string_view text, std::string_view lower_case) {
+    return std::equal(text.begin(), text.end(), lower_case.begin(), lower_case.end(),
+                      [](char a, char b) { return a == b || (a >= 'A' && a <= 'Z' && a - 'A' + 'a' == b); });
+}
+
+// "null" is the text itself where null is not allowed: nothing else could be meant.
+json converted(const std::string& text, std::string_view type) {
+    constexpr std::string_view or_null = "|null";
+    if (type.ends_with(or_null)) {
+        if (text == "null") return nullptr;
+        type.remove_suffix(or_null.size());
+    }
+    if (type == "boolean") {
+        if (equals_ignoring_case(text, "true")) return true;
+        if (equals_ignoring_case(text, "false")) return false;
+    } else if (type == "integer") {
+        std::int64_t number = 0;
+        const auto* const end = text.data() + text.size();
+        const auto [stop, error] = std::from_chars(text.data(), end, number);
+        if (error == std::errc{} && stop == end) return number;
+    } else if (type == "array") {
+        auto list = json::array();
+        if (trimmed(text).empty()) return list;
+        for (const auto& item : split(text, ',')) list.push_back(trimmed(item));
+        return list;
+    }
+    return text;
+}
+
+} // namespace
+
+document::document(std::string file, std::string_view text) : file_(std::move(file)) {
+    parse_tracker tracker{position_};
+    try {
+        root_ = json::parse(
+            text.begin(), text.end(),
+            [&tracker](int, json::parse_event_t event, const json& parsed) { return tracker(event, parsed); },
+            true /* exceptions */, true /* comments */);
+        readable_ = true;
+    } catch (const json::parse_error& error) {
+        std::string what = error.what(); // "[json.exception.parse_error.101] parse error at line 3, column 5: ..."
+        what.erase(0, what.find("] ") + 2);
+        refuse("", "is not JSON: " + what + "; // comments are allowed, a comma after the last entry is not");
+    }
+    for (const auto& pointer : tracker.duplicates) refuse(pointer, "is given more than once: keep one of them");
+}
+
+void document::apply(const override_setting& setting, const std::vector<key_description>& keys) {
+    if (!root_.is_object()) return; // refused as a whole
+    const auto levels = split(setting.key, '.');
+    std::string pointer;
+    json* at = &root_;
+    for (std::size_t i = 0; i < levels.size(); ++i) {
+        if (at->is_null()) { // absent so far, or null in the file
+            *at = json::object();
+            origins_[pointer] = setting.origin;
+        }
+        if (!at->is_object()) {
+            origins_[child_pointer(pointer, levels[i])] = setting.origin;
+            refuse(child_pointer(pointer, levels[i]), "cannot be set: " + pointer + " is not an object in the file");
+            return;
+        }
+        at = &(*at)[levels[i]];
+        pointer = child_pointer(pointer, levels[i]);
+    }
+    const auto key =
+        std::find_if(keys.begin(), keys.end(), [&](const auto& known) { return matches(pointer, known.pattern); });
+    *at = converted(setting.value, key == keys.end() ? "string" : key->type);
+    origins_[pointer] = setting.origin;
+}
+
+void document::refuse(const std::string& pointer, std::string message) {
+    problems_.push_back({origin_of(pointer), pointer, std::move(message)});
+}
+
+const std::string& document::origin_of(const std::string& pointer) const {
+    for (std::string_view at = pointer; !at.empty(); at = at.substr(0, at.rfind('/'))) {
+        if (const auto found = origins_.find(std::string{at}); found != origins_.end()) return found->second;
+    }
+    return file_;
+}
+
+problems document::take_problems() {
+    // What is not in the file (a missing key, an override) stands where the nearest thing that holds it does.
+    const auto position = [this](std::string_view pointer) {
+        while (true) {
+            const auto found = position_.find(std::string{pointer});
+            if (found != position_.end()) return found->second;
+            if (pointer.empty()) return std::size_t{0};
+            pointer = pointer.substr(0, pointer.rfind('/'));
+        }
+    };
+    std::stable_sort(problems_.begin(), problems_.end(),
+                     [&](const problem& a, const problem& b) { return position(a.pointer) < position(b.pointer); });
+    return std::exchange(problems_, {});
+}
+
+} // namespace scoregate::config

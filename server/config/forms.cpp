@@ -1,0 +1,215 @@
+#include "config/forms.hpp"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+namespace scoregate::config {
+namespace {
+
+// ASCII only: what the C locale functions answer depends on the process's locale.
+bool digit(char c) { return c >= '0' && c <= '9'; }
+bool letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+std::string lower(std::string_view text) {
+    std::string out{text};
+    for (char& c : out) {
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    }
+    return out;
+}
+
+// The one way to write an address, so that equal addresses compare equal.
+std::optional<std::string> canonical_ip(int family, std::string_view text) {
+    std::array<unsigned char, 16> bytes{};
+    std::array<char, INET6_ADDRSTRLEN> out{};
+    if (text.find('\0') != std::string_view::npos) return {};
+    if (inet_pton(family, std::string{text}.c_str(), bytes.data()) != 1) return {};
+    return inet_ntop(family, bytes.data(), out.data(), out.size());
+}
+
+// RFC 1123, section 2.1, and RFC 1035, section 2.3.4. A last label of digits only is a mistyped IPv4 address. Container
+// networks resolve names with '_', public names and certificates never have one.
+enum class underscores { refused, allowed };
+
+bool valid_dns_name(std::string_view text, underscores rule) {
+    if (text.empty() || text.size() > 253) return false;
+    while (true) {
+        const auto dot = text.find('.');
+        const auto label = text.substr(0, dot);
+        const auto fits = [rule](char c) {
+            return letter(c) || digit(c) || c == '-' || (c == '_' && rule == underscores::allowed);
+        };
+        if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-') return false;
+        if (!std::all_of(label.begin(), label.end(), fits)) return false;
+        if (dot == std::string_view::npos) return !std::all_of(label.begin(), label.end(), digit);
+        text.remove_prefix(dot + 1);
+    }
+}
+
+struct authority {
+    std::string_view host; // without brackets
+    bool bracketed = false;
+    std::optional<std::string_view> port;
+};
+
+std::optional<authority> split_authority(std::string_view text, std::string& wrong) {
+    authority parts;
+    std::string_view rest;
+    if (text.starts_with('[')) {
+        const auto close = text.find(']');
+        if (close == std::string_view::npos) {
+            wrong = "lacks the ] after the IPv6 address";
+            return {};
+        }
+        parts.bracketed = true;
+        parts.host = text.substr(1, close - 1);
+        rest = text.substr(close + 1);
+    } else {
+        const auto colon = text.find(':');
+        if (colon != std::string_view::npos && text.find(':', colon + 1) != std::string_view::npos) {
+            wrong = "has more than one colon: write an IPv6 address in brackets, such as [::1]";
+            return {};
+        }
+        parts.host = text.substr(0, colon);
+        rest = text.substr(parts.host.size());
+    }
+    if (rest.empty()) return parts;
+    if (!rest.starts_with(':')) {
+        wrong = "has text between ] and the port: remove it";
+        return {};
+    }
+    parts.port = rest.substr(1);
+    return parts;
+}
+
+std::optional<std::uint16_t> parse_port(std::string_view text, unsigned minimum, std::string& wrong) {
+    unsigned port = 0;
+    const auto* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, port);
+    const bool padded = text.size() > 1 && text.front() == '0';
+    if (text.empty() || padded || error != std::errc{} || stop != end || port < minimum || port > 65535) {
+        wrong = "has the port \"" + std::string{text} + "\": it must be a number from " + std::to_string(minimum) +
+                " to 65535";
+        return {};
+    }
+    return static_cast<std::uint16_t>(port);
+}
+
+std::optional<endpoint> parse_address(std::string_view text, std::string& wrong) {
+    constexpr auto example = "write an IP address and a port, such as 127.0.0.1:8443 or [::]:8443";
+    const auto parts = split_authority(text, wrong);
+    if (!parts) return {};
+    const auto ip = canonical_ip(parts->bracketed ? AF_INET6 : AF_INET, parts->host);
+    if (!ip) {
+        wrong = std::string{"is not an address to listen on: "} + example;
+        return {};
+    }
+    if (!parts->port) {
+        wrong = std::string{"has no port: "} + example;
+        return {};
+    }
+    const auto port = parse_port(*parts->port, 0, wrong);
+    if (!port) return {};
+    return endpoint{*ip, *port};
+}
+
+std::optional<std::string> parse_host(std::string_view text, std::string& wrong) {
+    const bool bracketed = text.size() >= 2 && text.front() == '[' && text.back() == ']';
+    if (const auto ip = canonical_ip(AF_INET6, bracketed ? text.substr(1, text.size() - 2) : text)) return ip;
+    if (!bracketed) {
+        if (const auto ip = canonical_ip(AF_INET, text)) return ip;
+        if (valid_dns_name(text, underscores::refused)) return lower(text);
+    }
+    wrong = "is neither a DNS name nor an IP address: write it without scheme, port, path or wildcard, such as "
+            "iris.contoso.com";
+    return {};
+}
+
+std::optional<replica> parse_replica(std::string_view text, std::string& wrong) {
+    for (const std::string_view scheme : {"https://", "http+unix://", "dns://", "srv+http://"}) {
+        if (text.starts_with(scheme)) {
+            wrong = "uses " + std::string{scheme} + ", which is not built yet: write http://HOST[:PORT]";
+            return {};
+        }
+    }
+    constexpr std::string_view scheme = "http://";
+    if (!text.starts_with(scheme)) {
+        wrong = "is not a replica: write http://HOST[:PORT], such as http://127.0.0.1:5001";
+        return {};
+    }
+    const auto rest = text.substr(scheme.size());
+    if (rest.find('@') != std::string_view::npos) {
+        wrong = "has a user or password in it: write http://HOST[:PORT] only";
+        return {};
+    }
+    if (rest.find_first_of("/?#") != std::string_view::npos) {
+        wrong = "has a path, query or fragment: write http://HOST[:PORT] only, the route is added to it";
+        return {};
+    }
+    const auto parts = split_authority(rest, wrong);
+    if (!parts) return {};
+    replica to{.url = std::string{text}, .host = {}};
+    if (const auto ip = canonical_ip(parts->bracketed ? AF_INET6 : AF_INET, parts->host)) {
+        to.host = *ip;
+    } else if (!parts->bracketed && valid_dns_name(parts->host, underscores::allowed)) {
+        to.host = lower(parts->host);
+    } else {
+        wrong = "has \"" + std::string{parts->host} +
+                "\" as host, which is neither a DNS name nor an IP address: " + "write http://HOST[:PORT]";
+        return {};
+    }
+    if (parts->port) {
+        const auto port = parse_port(*parts->port, 1, wrong);
+        if (!port) return {};
+        to.port = *port;
+    }
+    return to;
+}
+
+std::optional<std::string> parse_name(std::string_view text, std::string& wrong) {
+    const auto fits = [](char c) { return letter(c) || digit(c) || c == '-'; };
+    if (!text.empty() && text.size() <= 63 && letter(text.front()) && std::all_of(text.begin(), text.end(), fits)) {
+        return std::string{text};
+    }
+    wrong = "is not a name: use 1 to 63 letters, digits and dashes, a letter first";
+    return {};
+}
+
+std::optional<std::string> parse_path(std::string_view text, std::string& wrong) {
+    if (!text.empty() && text.find('\0') == std::string_view::npos) return std::string{text};
+    wrong = "is not the path of a file: write one, relative to the configuration file's folder or absolute";
+    return {};
+}
+
+std::optional<std::string> parse_log_path(std::string_view text, std::string& wrong) {
+    const auto path = parse_path(text, wrong);
+    if (!path) wrong = "is not a place for a log: write the path of a file, \"-\" for stdout, or null for no log";
+    return path;
+}
+
+} // namespace
+
+const form<endpoint> address_form{"address", parse_address};
+const form<std::string> host_form{"host", parse_host};
+const form<replica> replica_form{"replica", parse_replica};
+const form<std::string> name_form{"name", parse_name};
+const form<std::string> path_form{"path", parse_path};
+const form<std::string> log_path_form{"log_path", parse_log_path};
+
+std::string to_text(const endpoint& e) {
+    const bool ip6 = e.host.find(':') != std::string::npos;
+    return (ip6 ? "[" + e.host + "]" : e.host) + ":" + std::to_string(e.port);
+}
+
+bool overlap(const endpoint& a, const endpoint& b) {
+    const auto covers = [](const endpoint& wide, const endpoint& narrow) {
+        const bool ip4 = narrow.host.find(':') == std::string::npos;
+        return wide.host == narrow.host || wide.host == "::" || (wide.host == "0.0.0.0" && ip4);
+    };
+    return a.port != 0 && a.port == b.port && (covers(a, b) || covers(b, a));
+}
+
+} // namespace scoregate::config

@@ -1,0 +1,35 @@
+// The texts of a configuration that have a form: addresses, host names, replicas, names, paths. Each form has the name
+// that config/scoregate.schema.json ($defs) and docs/configuration.md give it. Pure functions; any thread.
+#pragma once
+
+#include "config/model.hpp"
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace scoregate::config {
+
+template <class T>
+struct form {
+    std::string_view name;
+    // Empty when the text is refused; `wrong` then says what is wrong and what to do.
+    std::optional<T> (*parse)(std::string_view text, std::string& wrong);
+};
+
+extern const form<endpoint> address_form; // "127.0.0.1:8443", "[::]:8443"; port 0: any free one
+extern const form<std::string> host_form; // DNS name or IP literal without port -> lower case, IPv6 without brackets
+extern const form<replica> replica_form;  // "http://HOST[:PORT]"
+extern const form<std::string> name_form; // of a service or deployment
+extern const form<std::string> path_form; // of a file; not resolved here
+extern const form<std::string> log_path_form; // the same, or "-"
+
+// The text that parses to the value.
+std::string to_text(const endpoint&);
+inline std::string to_text(const replica& r) { return r.url; }
+inline std::string to_text(const std::string& s) { return s; }
+
+// Whether both cannot be listened on: the same port, and one address stands for the other. "[::]" covers IPv4 too.
+bool overlap(const endpoint&, const endpoint&);
+
+} // namespace scoregate::config

@@ -1,0 +1,61 @@
+// Reads the configuration: file, environment, command line; strict JSON with // comments; unknown and duplicate keys
+// refused. All problems are collected. Blocking file reads: the control thread or start-up only.
+#pragma once
+
+#include "config/model.hpp"
+#include "config/problem.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace scoregate::config {
+
+// KEY=VALUE from `--set`, or from SCOREGATE_SET_KEY=VALUE in the environment. Levels of KEY are separated by dots.
+struct override_setting {
+    std::string key;
+    std::string value;
+    std::string origin; // what problems about it name: "--set listen.https", "SCOREGATE_SET_listen__https"
+};
+
+struct source {
+    std::string file;                        // path of the JSON file; relative paths in any value start at its folder
+    std::vector<override_setting> overrides; // applied in order, later ones win: environment first, then command line
+};
+
+struct load_result {
+    std::optional<settings> value;     // empty when there is any problem
+    config::problems problems;         // all of them, in the file's order
+    std::vector<std::string> warnings; // left-over TLS settings with allowInsecureConnections and the like
+};
+
+// Splits `--set` words ("KEY=VALUE"); a word without '=' becomes a problem.
+std::vector<override_setting> parse_set_options(const std::vector<std::string>& words, problems& out);
+
+// SCOREGATE_SET_a__b=v becomes a.b=v; other variables are ignored. `environment` is a null-terminated environ.
+std::vector<override_setting> environment_overrides(const char* const* environment);
+
+// Reads and validates. Does not open the certificate files: tls::load_certificate does, and reports in the same form.
+load_result load(const source&);
+
+// A key of the configuration, as docs/configuration.md and config/scoregate.schema.json must list it. "*" in a pattern
+// stands for the name of a service or a deployment; the row that ends in it describes the entry itself.
+struct key_description {
+    std::string pattern;  // e.g. "/services/*/deployments/*/replicas"
+    std::string type;     // boolean | integer | string | array | object, with "|null" where null is allowed
+    std::string fallback; // default as JSON text, "" when the key is required or has none
+    bool required = false;
+    std::optional<std::int64_t> minimum = {}; // of the number, or of how many entries an array or object holds
+    std::optional<std::int64_t> maximum = {};
+    std::vector<std::string> words = {}; // the only texts allowed; empty: not a choice of words
+    std::string form = {};               // what a text, an array's items or an object's names look like: see forms.hpp
+    std::string unit = {};               // ms | bytes | bytes/s, "" for none
+};
+
+// Every key that load() understands, from the code that reads it: parents before children, in the order of the
+// contract.
+std::vector<key_description> describe_keys();
+
+} // namespace scoregate::config

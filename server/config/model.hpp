@@ -1,0 +1,116 @@
+// What an operator can set, after defaults, checked by load.cpp. Plain values, no behaviour; each field's comment is
+// its documentation and is repeated, with default and range, in docs/configuration.md (tests/unit/config holds them
+// together). Built on the control thread, immutable afterwards.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace scoregate::config {
+
+using std::chrono::milliseconds;
+
+// A TCP address to listen on: "127.0.0.1:8443", "[::]:8443" (both families where the host is dual-stack).
+struct endpoint {
+    std::string host; // IP literal without brackets
+    std::uint16_t port = 0;
+
+    friend bool operator==(const endpoint&, const endpoint&) = default;
+};
+
+// sslCertPemFile, sslKeyPemFile and sslCname: all three or none.
+struct certificate_files {
+    std::string certificate; // PEM, full chain, leaf first; absolute path
+    std::string key;         // PEM without passphrase; absolute path
+    std::string cname;       // must be among the leaf's SANs (RFC 6125)
+
+    friend bool operator==(const certificate_files&, const certificate_files&) = default;
+};
+
+struct listen {
+    std::vector<endpoint> https{{"::", 8443}};
+    std::vector<endpoint> http{{"::", 8080}};
+    std::uint16_t public_https_port = 443; // what a 308 from HTTP names; left out of the URL when 443
+
+    friend bool operator==(const listen&, const listen&) = default;
+};
+
+struct admin {
+    std::optional<endpoint> listen = endpoint{"127.0.0.1", 9001}; // null: no admin port
+    std::vector<std::string> hosts; // Host names believed besides IP literals and localhost; lower case
+
+    friend bool operator==(const admin&, const admin&) = default;
+};
+
+struct limits {
+    std::uint32_t max_connections = 50000;
+    std::uint32_t max_header_bytes = 65536;      // request line and fields together
+    std::uint32_t max_headers = 100;             // fields of one request
+    std::uint64_t max_request_bytes = 104857600; // body, after chunked decoding
+    std::uint32_t min_body_rate = 16384;         // bytes/s a client must keep over 10 s past the first 64 KiB; 0: off
+};
+
+struct timeouts {
+    milliseconds handshake{10000};    // TCP accept to TLS finished
+    milliseconds header{10000};       // first byte of a request to the end of its head
+    milliseconds body_idle{30000};    // each pause in a request body
+    milliseconds keep_alive{75000};   // idle client connection
+    milliseconds connect{2000};       // TCP connect to a replica
+    milliseconds stream_idle{300000}; // each pause in a reply after its head
+    milliseconds drain_grace{0};      // SIGTERM: still accepting, readiness already off
+    milliseconds drain{30000};        // then: longest wait for requests in flight
+};
+
+enum class log_format : std::uint8_t { json };
+
+struct access_log {
+    std::optional<std::string> path = "-"; // "-" stdout, null off, else a file appended to
+    log_format format = log_format::json;
+
+    friend bool operator==(const access_log&, const access_log&) = default;
+};
+
+struct replica {
+    std::string url;  // as written, the replica's name in logs and metrics
+    std::string host; // name or IP literal without brackets
+    std::uint16_t port = 80;
+
+    friend bool operator==(const replica&, const replica&) = default;
+};
+
+struct request_settings {
+    milliseconds request_timeout{5000};        // last request byte written to the replica .. its reply head
+    std::optional<milliseconds> total_timeout; // whole request; null: none
+};
+
+struct deployment {
+    std::string name;
+    std::vector<replica> replicas; // at least one
+    request_settings settings;
+};
+
+struct service {
+    std::string name;
+    std::vector<std::string> hosts; // lower case, IPv6 without brackets; on these the whole path is the route
+    bool require_tls = true;
+    deployment live; // the one deployment; traffic between several is not built yet
+};
+
+struct settings {
+    bool allow_insecure_connections = false;
+    std::optional<certificate_files> certificate; // empty only with allow_insecure_connections
+    bool refuse_expired = false;
+    listen listen_on;
+    config::admin admin;
+    unsigned workers = 0; // 0: one per core this process may use (cgroup quota counted)
+    config::limits limits;
+    config::timeouts timeouts;
+    config::access_log access_log;
+    std::vector<service> services; // sorted by name
+    std::string file;              // the configuration's own path, for messages
+};
+
+} // namespace scoregate::config

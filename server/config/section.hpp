@@ -1,0 +1,216 @@
+// One object of the configuration while it is read. Each call reads a key, refuses what is wrong with it, and adds the
+// key's description when descriptions are asked for: this is how docs, schema and code name the same keys. A key that
+// is absent or refused leaves its target at the default. Owned by load() for a moment; must not know any key by name.
+#pragma once
+
+#include "config/document.hpp"
+#include "config/forms.hpp"
+
+#include <chrono>
+#include <concepts>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace scoregate::config {
+
+struct range {
+    std::int64_t minimum = 0;
+    std::int64_t maximum = 0;
+};
+
+class section {
+public:
+    using json = nlohmann::json;
+
+    // `object` is null where the file has none; `descriptions` is null when only reading is asked for.
+    section(document& in, const json* object, std::string pointer, std::vector<key_description>* descriptions)
+        : document_(in), object_(object), pointer_(std::move(pointer)), descriptions_(descriptions) {}
+
+    const std::string& pointer() const { return pointer_; }
+    std::string pointer(std::string_view key) const { return child_pointer(pointer_, key); }
+    bool given(std::string_view key) const { return object_ != nullptr && object_->contains(key); }
+
+    // Whether there is an object to read; if not, keys are only described and keep their defaults.
+    bool reading() const { return object_ != nullptr; }
+
+    void boolean(std::string_view key, bool& to);
+
+    template <std::integral Integer>
+    void integer(std::string_view key, Integer& to, range allowed, std::string_view unit = "") {
+        if (const json* v = number(key, to, allowed, unit, "integer")) to = v->get<Integer>();
+    }
+
+    void duration(std::string_view key, std::chrono::milliseconds& to, range allowed) {
+        if (const json* v = number(key, to.count(), allowed, "ms", "integer")) to = from(*v);
+    }
+    void duration(std::string_view key, std::optional<std::chrono::milliseconds>& to, range allowed) {
+        const auto fallback = to ? json(to->count()) : json();
+        if (const json* v = number(key, fallback, allowed, "ms", "integer|null")) {
+            to = v->is_null() ? std::nullopt : std::optional{from(*v)};
+        }
+    }
+
+    // Null empties it.
+    template <class T>
+    void text(std::string_view key, std::optional<T>& to, const form<T>& wanted) {
+        const json* v = string(key, to ? json(to_text(*to)).dump() : "null", wanted.name, "string|null");
+        if (v == nullptr) return;
+        if (v->is_null()) {
+            to.reset();
+        } else if (auto parsed = parse(*v, pointer(key), wanted)) {
+            to = std::move(*parsed);
+        }
+    }
+
+    // The text as it stands, empty when absent; the caller checks its form.
+    template <class T>
+    void unchecked_text(std::string_view key, std::optional<std::string>& to, const form<T>& wanted) {
+        if (const json* v = string(key, "", wanted.name, "string")) to = v->get<std::string>();
+    }
+
+    // The check of an unchecked text, which takes the form's own way of writing it.
+    void check(std::string_view key, std::string& text, const form<std::string>& wanted) {
+        if (auto parsed = parse(json(text), pointer(key), wanted)) text = std::move(*parsed);
+    }
+
+    // A list of texts. The result holds the pointer of each item in `to`. An item that is refused is left out; when
+    // all are, `to` stays at the default, so that an empty list is always one that was written.
+    template <class T>
+    std::vector<std::string> list(std::string_view key, std::vector<T>& to, const form<T>& wanted) {
+        auto fallback = json::array();
+        for (const auto& item : to) fallback.push_back(to_text(item));
+        return items(array(key, fallback.dump(), wanted.name), key, to, wanted);
+    }
+    // The same for a list that must be there and must not be empty.
+    template <class T>
+    std::vector<std::string> required_list(std::string_view key, std::vector<T>& to, const form<T>& wanted) {
+        return items(required_array(key, wanted.name), key, to, wanted);
+    }
+
+    // One of some words, each standing for a value.
+    template <class Enum>
+    void word(std::string_view key, Enum& to, std::initializer_list<std::pair<std::string_view, Enum>> words) {
+        std::vector<std::string> names;
+        std::string fallback;
+        for (const auto& [name, value] : words) {
+            names.emplace_back(name);
+            if (value == to) fallback = json(name).dump();
+        }
+        const auto* v = choice(key, names, fallback);
+        for (const auto& [name, value] : words) {
+            if (v != nullptr && *v == name) to = value;
+        }
+    }
+
+    // A key that must be there with the one word; `remedy` says why and what to do.
+    void constant(std::string_view key, std::string_view word, std::string_view remedy);
+
+    // An object with keys of its own: read(section&).
+    template <class Read>
+    void object(std::string_view key, Read read) {
+        enter(member(key, "object"), pointer(key), read);
+    }
+    // The same where null is allowed: then nothing is read and the answer is true.
+    template <class Read>
+    bool object_or_null(std::string_view key, Read read) {
+        const auto* v = member(key, "object|null");
+        if (v != nullptr && v->is_null()) return true;
+        enter(v, pointer(key), read);
+        return false;
+    }
+    // An object whose keys are names: read(section&, name) for each, sorted by name. `rule` completes "must ..."; it is
+    // what a missing object or a wrong number of entries is refused with.
+    template <class Read>
+    void entries(std::string_view key, std::int64_t minimum, std::optional<std::int64_t> maximum, std::string_view rule,
+                 Read read) {
+        const auto* v = named(key, minimum, maximum, rule);
+        const auto at = pointer(key);
+        if (descriptions_ != nullptr) {
+            descriptions_->push_back({child_pointer(at, "*"), "object", ""});
+            enter(nullptr, child_pointer(at, "*"), [&read](section& inner) { read(inner, std::string{}); });
+        }
+        if (v == nullptr) return;
+        for (const auto& [name, value] : v->items()) {
+            const auto* entry = checked_entry(child_pointer(at, name), name, value);
+            if (entry == nullptr) continue;
+            enter(entry, child_pointer(at, name), [&read, &name = name](section& inner) { read(inner, name); });
+        }
+    }
+
+    // Keys that the contract has and this version does not.
+    void not_built(std::initializer_list<std::string_view> keys);
+
+    void refuse(const std::string& pointer, std::string message) { document_.refuse(pointer, std::move(message)); }
+
+    // After the last key: what else is in the object is refused.
+    void refuse_unknown();
+
+private:
+    static std::chrono::milliseconds from(const json& v) { return std::chrono::milliseconds{v.get<std::int64_t>()}; }
+
+    const json* find(std::string_view key) const;
+    const json* describe(std::string_view key, key_description); // and find
+    void refuse_type(std::string_view key, const json& value, const std::string& wanted);
+
+    // Each describes the key and answers the value when it is there and of the type, else null.
+    const json* number(std::string_view key, const json& fallback, range, std::string_view unit, std::string type);
+    const json* string(std::string_view key, std::string fallback, std::string_view form_name, std::string type);
+    const json* array(std::string_view key, std::string fallback, std::string_view form_name);
+    const json* required_array(std::string_view key, std::string_view form_name);
+    const json* choice(std::string_view key, const std::vector<std::string>& words, std::string fallback);
+    const json* member(std::string_view key, std::string type);
+    const json* named(std::string_view key, std::int64_t minimum, std::optional<std::int64_t> maximum,
+                      std::string_view rule);
+    const json* checked_entry(const std::string& at, const std::string& name, const json& value);
+
+    const json* checked_array(std::string_view key, const json*);
+    void refuse_text(const std::string& at, const json& value, const std::string& wrong);
+
+    template <class T>
+    std::optional<T> parse(const json& v, const std::string& at, const form<T>& wanted) {
+        std::string wrong;
+        auto parsed = wanted.parse(v.template get_ref<const std::string&>(), wrong);
+        if (!parsed) refuse_text(at, v, wrong);
+        return parsed;
+    }
+
+    template <class T>
+    std::vector<std::string> items(const json* v, std::string_view key, std::vector<T>& to, const form<T>& wanted) {
+        std::vector<T> taken;
+        std::vector<std::string> pointers;
+        const auto count = v != nullptr ? v->size() : to.size();
+        for (std::size_t i = 0; i < count; ++i) {
+            auto at = child_pointer(pointer(key), std::to_string(i));
+            if (v == nullptr) {
+                pointers.push_back(std::move(at));
+            } else if (!(*v)[i].is_string()) {
+                refuse_text(at, (*v)[i], "must be a string");
+            } else if (auto parsed = parse((*v)[i], at, wanted)) {
+                taken.push_back(std::move(*parsed));
+                pointers.push_back(std::move(at));
+            }
+        }
+        if (v != nullptr && (!taken.empty() || v->empty())) to = std::move(taken);
+        return pointers;
+    }
+
+    template <class Read>
+    void enter(const json* v, std::string at, const Read& read) {
+        section inner{document_, v, std::move(at), descriptions_};
+        read(inner);
+        inner.refuse_unknown();
+    }
+
+    document& document_;
+    const json* object_;
+    std::string pointer_;
+    std::vector<key_description>* descriptions_;
+    std::vector<std::string_view> known_;
+    std::vector<std::string_view> unbuilt_;
+};
+
+} // namespace scoregate::config

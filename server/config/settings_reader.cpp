@@ -1,0 +1,202 @@
+#include "config/settings_reader.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace scoregate::config {
+namespace {
+
+// A day is beyond any wait that makes sense here, and keeps every sum of them far from overflow.
+constexpr range timeout{1, 24 * 60 * 60 * 1000};
+constexpr range timeout_or_none{0, timeout.maximum};
+
+constexpr std::array<std::string_view, 3> certificate_keys{"sslCertPemFile", "sslKeyPemFile", "sslCname"};
+
+std::string joined(const std::vector<std::string_view>& words) {
+    std::string text;
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        if (i > 0) text += i + 1 == words.size() ? " and " : ", ";
+        text += words[i];
+    }
+    return text;
+}
+
+} // namespace
+
+void settings_reader::read(std::vector<key_description>* descriptions) {
+    if (!document_.root().is_object()) {
+        document_.refuse("", "must be an object: { \"services\": { ... } }");
+        return;
+    }
+    // Describing reads nothing, so that what has to be there is not missed.
+    section root{document_, descriptions == nullptr ? &document_.root() : nullptr, "", descriptions};
+    read_root(root);
+    root.refuse_unknown();
+}
+
+void settings_reader::read_root(section& in) {
+    in.boolean("allowInsecureConnections", to_.allow_insecure_connections);
+    read_certificate(in);
+    in.boolean("refuse_expired", to_.refuse_expired);
+    in.object("listen", [this](section& inner) { read_listen(inner); });
+    in.object("admin", [this](section& inner) { read_admin(inner); });
+    in.integer("workers", to_.workers, {0, 1024});
+    in.object("limits", [this](section& inner) { read_limits(inner); });
+    in.object("timeouts", [this](section& inner) { read_timeouts(inner); });
+    const bool off = in.object_or_null("access_log", [this](section& inner) { read_access_log(inner); });
+    if (off) to_.access_log.path.reset();
+    in.entries("services", 1, {}, "hold at least one service",
+               [this](section& inner, const std::string& name) { read_service(inner, name); });
+    in.not_built({"sslSecret", "certificates", "ticket_keys_dir", "acme", "client_ca", "user", "trusted_proxies", "dns",
+                  "tracing", "default_service", "services_dir"});
+}
+
+// All three or none; what is left over without TLS is only told.
+void settings_reader::read_certificate(section& in) {
+    std::array<std::optional<std::string>, 3> values;
+    auto& [certificate, key, cname] = values;
+    in.unchecked_text(certificate_keys[0], certificate, path_form);
+    in.unchecked_text(certificate_keys[1], key, path_form);
+    in.unchecked_text(certificate_keys[2], cname, host_form);
+
+    std::vector<std::string_view> given;
+    std::vector<std::string_view> missing;
+    for (const auto name : certificate_keys) (in.given(name) ? given : missing).push_back(name);
+
+    if (to_.allow_insecure_connections) {
+        for (const auto name : given) {
+            const auto at = in.pointer(name);
+            warnings_.push_back(to_string(
+                problem{document_.origin_of(at), at, "is not used, because allowInsecureConnections is true"}));
+        }
+        return;
+    }
+    if (given.empty()) {
+        if (in.reading()) {
+            in.refuse(in.pointer(certificate_keys[0]),
+                      "is missing: give sslCertPemFile, sslKeyPemFile and sslCname to serve TLS, or set "
+                      "allowInsecureConnections to true to serve plain HTTP");
+        }
+        return;
+    }
+    for (const auto name : missing) {
+        in.refuse(in.pointer(name), "is missing: " + joined(given) + (given.size() == 1 ? " needs" : " need") +
+                                        " it, so give all three of " +
+                                        joined({certificate_keys.begin(), certificate_keys.end()}));
+    }
+    const auto checked = [&in](std::string_view name, std::optional<std::string>& value,
+                               const form<std::string>& wanted) {
+        if (value) in.check(name, *value, wanted);
+    };
+    checked(certificate_keys[0], certificate, path_form);
+    checked(certificate_keys[1], key, path_form);
+    checked(certificate_keys[2], cname, host_form);
+    if (certificate && key && cname) to_.certificate = {*certificate, *key, *cname};
+}
+
+void settings_reader::read_listen(section& in) {
+    auto& listen = to_.listen_on;
+    const auto https = in.list("https", listen.https, address_form);
+    const auto http = in.list("http", listen.http, address_form);
+    for (std::size_t i = 0; i < https.size(); ++i) claim_address(listen.https[i], https[i]);
+    for (std::size_t i = 0; i < http.size(); ++i) claim_address(listen.http[i], http[i]);
+    in.integer("public_https_port", listen.public_https_port, {1, 65535});
+    in.not_built({"proxy_protocol"});
+
+    const bool insecure = to_.allow_insecure_connections;
+    if ((insecure ? listen.http : listen.https).empty()) {
+        in.refuse(in.pointer(insecure ? "http" : "https"),
+                  std::string{"must hold at least one address, because allowInsecureConnections is "} +
+                      (insecure ? "true" : "false") + " and scoring is served there");
+    }
+}
+
+void settings_reader::read_admin(section& in) {
+    in.text("listen", to_.admin.listen, address_form);
+    if (to_.admin.listen) claim_address(*to_.admin.listen, in.pointer("listen"));
+    in.list("hosts", to_.admin.hosts, host_form);
+    in.not_built({"token_file"});
+}
+
+void settings_reader::claim_address(const endpoint& address, const std::string& pointer) {
+    for (const auto& [other, where] : addresses_) {
+        if (!overlap(address, other)) continue;
+        document_.refuse(pointer, to_text(address) + " collides with " + to_text(other) + " of " + where +
+                                      ": give one of them another port");
+        break;
+    }
+    addresses_.emplace_back(address, pointer);
+}
+
+void settings_reader::read_limits(section& in) {
+    auto& limits = to_.limits;
+    in.integer("max_connections", limits.max_connections, {1, 1'000'000});
+    in.integer("max_header_bytes", limits.max_header_bytes, {1024, 1'048'576}, "bytes");
+    in.integer("max_headers", limits.max_headers, {1, 1000});
+    in.integer("max_request_bytes", limits.max_request_bytes, {1, std::int64_t{1} << 40}, "bytes");
+    in.integer("min_body_rate", limits.min_body_rate, {0, 1 << 30}, "bytes/s");
+    in.not_built({"max_connections_per_ip", "request_buffer_bytes", "buffer_memory_bytes", "allow", "deny"});
+}
+
+void settings_reader::read_timeouts(section& in) {
+    auto& timeouts = to_.timeouts;
+    in.duration("handshake_ms", timeouts.handshake, timeout);
+    in.duration("header_ms", timeouts.header, timeout);
+    in.duration("body_idle_ms", timeouts.body_idle, timeout);
+    in.duration("keep_alive_ms", timeouts.keep_alive, timeout);
+    in.duration("connect_ms", timeouts.connect, timeout);
+    in.duration("stream_idle_ms", timeouts.stream_idle, timeout);
+    in.duration("drain_grace_ms", timeouts.drain_grace, timeout_or_none);
+    in.duration("drain_ms", timeouts.drain, timeout);
+}
+
+void settings_reader::read_access_log(section& in) {
+    in.text("path", to_.access_log.path, log_path_form);
+    in.word("format", to_.access_log.format, {{"json", log_format::json}});
+}
+
+void settings_reader::read_service(section& in, const std::string& name) {
+    service to{.name = name, .hosts = {}, .live = {}};
+    const auto pointers = in.list("hosts", to.hosts, host_form);
+    for (std::size_t i = 0; i < pointers.size(); ++i) {
+        const auto [first, fresh] = hosts_.emplace(to.hosts[i], pointers[i]);
+        if (!fresh) {
+            in.refuse(pointers[i], "\"" + to.hosts[i] + "\" is taken by " + first->second +
+                                       ": a host leads to one service, so name it once");
+        }
+    }
+    in.boolean("require_tls", to.require_tls);
+    in.constant("auth_mode", "none",
+                "authentication by key or token is not built yet, so write \"auth_mode\": \"none\" to run this service "
+                "open to everyone who can reach it");
+    in.entries("deployments", 1, 1, "hold exactly one deployment, as traffic between several is not built yet",
+               [this, &to](section& inner, const std::string& deployment_name) {
+                   to.live.name = deployment_name;
+                   read_deployment(inner, to.live);
+               });
+    in.not_built({"keys", "forward_authorization", "traffic", "mirror_traffic", "error_mapping", "cors", "rate_limit",
+                  "routes"});
+    if (in.reading()) to_.services.push_back(std::move(to));
+}
+
+void settings_reader::read_deployment(section& in, deployment& to) {
+    const auto pointers = in.required_list("replicas", to.replicas, replica_form);
+    for (std::size_t i = 0; i < pointers.size(); ++i) {
+        const auto same = [&one = to.replicas[i]](const replica& other) {
+            return one.host == other.host && one.port == other.port;
+        };
+        const auto first = std::find_if(to.replicas.begin(), to.replicas.end(), same) - to.replicas.begin();
+        if (const auto index = static_cast<std::size_t>(first); index < i) {
+            in.refuse(pointers[i], to.replicas[i].url + " is the same replica as " + pointers[index] + ": keep one");
+        }
+    }
+    in.object("request_settings", [&settings = to.settings](section& inner) {
+        inner.duration("request_timeout_ms", settings.request_timeout, timeout);
+        inner.duration("total_timeout_ms", settings.total_timeout, timeout);
+        inner.not_built({"max_concurrent_requests_per_instance", "max_queue_wait_ms", "max_queue_length", "on_abandon",
+                         "abandon_max_ms"});
+    });
+    in.not_built({"readiness_probe", "host_header"});
+}
+
+} // namespace scoregate::config

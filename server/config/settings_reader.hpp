@@ -1,0 +1,44 @@
+// Reads the whole configuration from a document: the one place that names the keys, with their ranges; defaults are
+// those of model.hpp. Lives for one load(); the control thread or start-up. Must not touch files.
+#pragma once
+
+#include "config/document.hpp"
+#include "config/section.hpp"
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace scoregate::config {
+
+class settings_reader {
+public:
+    // Both outlive the reader. Relative paths in `to` stay as written.
+    settings_reader(document& from, settings& to) : document_(from), to_(to) {}
+
+    // Problems go to the document. With `descriptions` every key is described as well.
+    void read(std::vector<key_description>* descriptions = nullptr);
+
+    std::vector<std::string> take_warnings() { return std::exchange(warnings_, {}); }
+
+private:
+    void read_root(section&);
+    void read_certificate(section&);
+    void read_listen(section&);
+    void read_admin(section&);
+    void read_limits(section&);
+    void read_timeouts(section&);
+    void read_access_log(section&);
+    void read_service(section&, const std::string& name);
+    void read_deployment(section&, deployment& to);
+    void claim_address(const endpoint&, const std::string& pointer);
+
+    document& document_;
+    settings& to_;
+    std::vector<std::string> warnings_;
+    std::vector<std::pair<endpoint, std::string>> addresses_; // to listen on, with the pointer that names each
+    std::map<std::string, std::string> hosts_;                // of all services, with the pointer of the first mention
+};
+
+} // namespace scoregate::config

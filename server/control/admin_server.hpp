@@ -1,0 +1,51 @@
+// The admin port: health, readiness, metrics, status, reload. Beast's own server side on the control thread, far from
+// the data path. What tells more than health and counts is answered to loopback only, and only under a Host that a
+// browser cannot be tricked into (DNS rebinding).
+#pragma once
+
+#include "base/executor.hpp"
+#include "base/gate.hpp"
+#include "config/problem.hpp"
+
+#include <boost/beast/http/message.hpp>
+#include <boost/beast/http/string_body.hpp>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace scoregate::control {
+
+// What the port shows and does. Called on the control thread.
+struct admin_operations {
+    std::function<bool()> ready;
+    std::function<std::string()> metrics;
+    std::function<std::string()> status;
+    std::function<base::task<config::problems>()> reload; // empty result: in force
+};
+
+class admin_server {
+public:
+    // `descriptor` is bound, listening, non-blocking; owned from here on. `hosts`: names that Host may have besides IP
+    // literals and localhost.
+    admin_server(base::executor where, int descriptor, std::vector<std::string> hosts, admin_operations does);
+
+    void start();
+
+private:
+    using request = boost::beast::http::request<boost::beast::http::string_body>;
+    using response = boost::beast::http::response<boost::beast::http::string_body>;
+
+    base::task<> accept();
+    base::task<> serve(base::tcp_socket socket);
+    base::task<response> answer(request asked, bool from_loopback);
+    bool believed(std::string_view host) const;
+
+    base::executor where_;
+    base::tcp_acceptor acceptor_;
+    std::vector<std::string> hosts_;
+    admin_operations does_;
+    base::gate serving_;
+};
+
+} // namespace scoregate::control

@@ -1,0 +1,184 @@
+#include "http/write.hpp"
+
+#include <charconv>
+
+namespace scoregate::http {
+
+namespace {
+
+// What is added to a head beside the fields that are passed on: names, ids, timings and numbers together.
+constexpr std::size_t room_for_ours = 1024;
+
+void number(base::buffer& out, std::uint64_t value) {
+    const auto room = out.writable();
+    out.commit(
+        static_cast<std::size_t>(std::to_chars(room.data(), room.data() + room.size(), value).ptr - room.data()));
+}
+
+void line(base::buffer& out, std::string_view name, std::string_view value) {
+    out.append(name);
+    out.append(": ");
+    out.append(value);
+    out.append("\r\n");
+}
+
+// Milliseconds with three digits behind the point.
+void milliseconds(base::buffer& out, std::chrono::nanoseconds duration) {
+    const auto us = static_cast<std::uint64_t>(duration.count() > 0 ? duration.count() / 1000 : 0);
+    number(out, us / 1000);
+    const auto rest = us % 1000;
+    const char digits[4] = {'.', static_cast<char>('0' + rest / 100), static_cast<char>('0' + rest / 10 % 10),
+                            static_cast<char>('0' + rest % 10)};
+    out.append({digits, 4});
+}
+
+void write_framing(base::buffer& out, const body_framing& body, bool announce_empty) {
+    switch (body.how) {
+    case body_framing::kind::chunked: out.append("Transfer-Encoding: chunked\r\n"); break;
+    case body_framing::kind::length:
+        out.append("Content-Length: ");
+        number(out, body.length);
+        out.append("\r\n");
+        break;
+    case body_framing::kind::none:
+        if (announce_empty) out.append("Content-Length: 0\r\n");
+        break;
+    case body_framing::kind::until_close: break;
+    }
+}
+
+std::size_t room_for_fields(const std::vector<field>& fields) {
+    std::size_t room = room_for_ours;
+    for (const auto& each : fields) room += each.name.size() + each.value.size() + 4;
+    return room;
+}
+
+} // namespace
+
+std::size_t room_for(const request_head& head, std::string_view replica_path) {
+    return room_for_fields(head.fields) + replica_path.size() + head.query.size() + 4 * head.host.size();
+}
+
+void write_request_head(base::buffer& out, const request_head& head, std::string_view replica_path,
+                        std::string_view host, const forwarded& from, const request_identity& identity) {
+    out.append(head.method_name);
+    out.append(" ");
+    out.append(replica_path);
+    out.append(head.query);
+    out.append(" HTTP/1.1\r\n");
+    line(out, "Host", host);
+    for (const auto& each : head.fields) {
+        switch (each.id) {
+        case field_id::authorization:
+        case field_id::client_request_id:
+        case field_id::connection:
+        case field_id::content_length:
+        case field_id::expect:
+        case field_id::forwarding:
+        case field_id::hop_by_hop:
+        case field_id::host:
+        case field_id::request_id:
+        case field_id::traceparent:
+        case field_id::transfer_encoding: continue;
+        default: break;
+        }
+        if (!head.nominated.empty() && is_nominated(each, head.nominated)) continue;
+        line(out, each.name, each.value);
+    }
+    line(out, "X-Forwarded-For", from.client_ip);
+    line(out, "X-Forwarded-Proto", from.proto);
+    if (!from.host.empty()) line(out, "X-Forwarded-Host", from.host);
+    line(out, "X-Request-Id", identity.id.view());
+    if (identity.client.size != 0) line(out, "x-ms-client-request-id", identity.client.view());
+    line(out, "traceparent", identity.trace.view());
+    write_framing(out, head.body, head.verb == method::post);
+    out.append("\r\n");
+}
+
+std::size_t room_for(const response_head& head) { return room_for_fields(head.fields) + head.reason.size(); }
+
+void write_reply_head(base::buffer& out, const response_head& head, unsigned status, std::string_view fault_token,
+                      const reply_framing& framing, std::string_view deployment, std::string_view date,
+                      const timings& spent, const request_identity& identity) {
+    out.append("HTTP/1.1 ");
+    number(out, status);
+    out.append(" ");
+    out.append(status == head.status ? head.reason : reason_phrase(status));
+    out.append("\r\n");
+    for (const auto& each : head.fields) {
+        switch (each.id) {
+        case field_id::azureml_model_deployment:
+        case field_id::client_request_id:
+        case field_id::connection:
+        case field_id::content_length:
+        case field_id::hop_by_hop:
+        case field_id::request_id:
+        case field_id::transfer_encoding: continue;
+        default: break;
+        }
+        if (!head.nominated.empty() && is_nominated(each, head.nominated)) continue;
+        line(out, each.name, each.value);
+    }
+    if (!head.has_date) line(out, "Date", date);
+    line(out, "x-request-id", identity.id.view());
+    line(out, "x-ms-request-id", identity.id.view());
+    if (identity.client.size != 0) line(out, "x-ms-client-request-id", identity.client.view());
+    line(out, "azureml-model-deployment", deployment);
+    if (!fault_token.empty()) line(out, "x-scoregate-fault", fault_token);
+    out.append("Server-Timing: queue;dur=");
+    milliseconds(out, spent.queue);
+    out.append(", connect;dur=");
+    milliseconds(out, spent.connect);
+    out.append(", model;dur=");
+    milliseconds(out, spent.model);
+    out.append("\r\n");
+    // 204 has no length at all (RFC 9110 8.6); 304 and replies to HEAD keep the one that was announced.
+    if (framing.body.how == body_framing::kind::none && head.announced_length && head.status != 204) {
+        out.append("Content-Length: ");
+        number(out, *head.announced_length);
+        out.append("\r\n");
+    } else
+        write_framing(out, framing.body, false);
+    if (framing.close)
+        out.append("Connection: close\r\n");
+    else if (framing.announce_keep_alive)
+        out.append("Connection: keep-alive\r\n");
+    out.append("\r\n");
+}
+
+void write_interim_head(base::buffer& out, const response_head& head) {
+    out.append("HTTP/1.1 ");
+    number(out, head.status);
+    out.append(" ");
+    out.append(head.reason);
+    out.append("\r\n");
+    for (const auto& each : head.fields) {
+        const bool framing = each.id == field_id::connection || each.id == field_id::content_length ||
+                             each.id == field_id::hop_by_hop || each.id == field_id::transfer_encoding;
+        if (!framing && !is_nominated(each, head.nominated)) line(out, each.name, each.value);
+    }
+    out.append("\r\n");
+}
+
+std::string_view reason_phrase(unsigned status) {
+    switch (status) {
+    case 100: return "Continue";
+    case 200: return "OK";
+    case 308: return "Permanent Redirect";
+    case 400: return "Bad Request";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 408: return "Request Timeout";
+    case 413: return "Content Too Large";
+    case 414: return "URI Too Long";
+    case 431: return "Request Header Fields Too Large";
+    case 500: return "Internal Server Error";
+    case 502: return "Bad Gateway";
+    case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
+    default: return "";
+    }
+}
+
+} // namespace scoregate::http

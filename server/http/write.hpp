@@ -1,0 +1,58 @@
+// Heads as they go out: the request to a replica, the reply to the client, and replies of our own. One pass into a
+// buffer that already has a block; nothing is allocated. Ambiguity was refused before (http/head), so every line
+// written here is well-formed and carries exactly one framing.
+#pragma once
+
+#include "base/buffer.hpp"
+#include "http/body.hpp"
+#include "http/head.hpp"
+#include "http/identifiers.hpp"
+
+#include <chrono>
+#include <string_view>
+
+namespace scoregate::http {
+
+struct request_identity {
+    guid id;
+    client_id client; // empty if the client gave none
+    trace_parent trace;
+};
+
+// What is ours to say about where a request came from.
+struct forwarded {
+    std::string_view client_ip;
+    std::string_view proto; // "http" or "https"
+    std::string_view host;  // as the client sent it
+};
+
+// Room in bytes that write_request_head may need.
+std::size_t room_for(const request_head&, std::string_view replica_path);
+// The request as the replica gets it. `host` is the Host field to send, `replica_path` what the route maps to.
+void write_request_head(base::buffer& out, const request_head&, std::string_view replica_path, std::string_view host,
+                        const forwarded&, const request_identity&);
+
+// Milliseconds in Server-Timing (https://www.w3.org/TR/server-timing/).
+struct timings {
+    std::chrono::nanoseconds queue{0}, connect{0}, model{0};
+};
+
+// How a reply's body is delimited towards the client, and whether the connection lives on.
+struct reply_framing {
+    body_framing body;
+    bool close = false;
+    bool announce_keep_alive = false; // an HTTP/1.0 client that asked for it
+};
+
+std::size_t room_for(const response_head&);
+// The replica's reply as the client gets it, under `status` (ours where the fault table changes it). `date` is the Date
+// to add where the replica sent none (RFC 9110 6.6.1), `deployment` goes into azureml-model-deployment.
+void write_reply_head(base::buffer& out, const response_head&, unsigned status, std::string_view fault_token,
+                      const reply_framing&, std::string_view deployment, std::string_view date, const timings&,
+                      const request_identity&);
+// A 1xx of the replica (RFC 9110 15.2).
+void write_interim_head(base::buffer& out, const response_head&);
+
+std::string_view reason_phrase(unsigned status);
+
+} // namespace scoregate::http

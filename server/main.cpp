@@ -1,0 +1,140 @@
+// argv -> configuration -> process -> exit code.
+#include "app/process.hpp"
+#include "telemetry/log.hpp"
+#include "tls/development_certificates.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <unistd.h>
+#include <vector>
+
+namespace {
+
+using namespace scoregate;
+
+struct arguments {
+    std::string config;
+    std::vector<std::string> set;
+    std::string directory = ".";
+    std::string cname = "localhost";
+    unsigned days = 365;
+    bool overwrite = false;
+};
+
+void print(const config::problems& problems) {
+    for (const auto& each : problems) std::fprintf(stderr, "%s\n", to_string(each).c_str());
+    std::fprintf(stderr, "scoregate: %zu problem%s, nothing was started\n", problems.size(),
+                 problems.size() == 1 ? "" : "s");
+}
+
+// The configuration as file, environment and command line say it; problems of the words themselves in `problems`.
+config::source source_of(const arguments& given, config::problems& problems) {
+    config::source source{given.config, config::environment_overrides(environ)};
+    for (auto& each : config::parse_set_options(given.set, problems)) source.overrides.push_back(std::move(each));
+    return source;
+}
+
+app::exit_code serve(const arguments& given, bool only_check) {
+    config::problems problems;
+    const auto source = source_of(given, problems);
+    auto found = app::check(source);
+    problems.insert(problems.end(), found.problems.begin(), found.problems.end());
+    for (const auto& each : found.warnings) telemetry::log().warn("{}", each);
+    if (!problems.empty()) {
+        print(problems);
+        return app::refused;
+    }
+    if (found.outside_validity) {
+        telemetry::log().error("THE CERTIFICATE IS OUTSIDE ITS VALIDITY: clients will refuse every connection until it "
+                               "is replaced ({})",
+                               found.settings->certificate->certificate);
+        if (only_check) return app::refused;
+    }
+    if (only_check) {
+        std::printf("%s: no problems\n", given.config.c_str());
+        return app::clean;
+    }
+    return app::process(source, std::move(found)).run();
+}
+
+app::exit_code make_certificates(const arguments& given) {
+    try {
+        const auto made = tls::make_development_certificates(given.directory, given.cname, given.days, given.overwrite);
+        std::printf(
+            "%s  the CA, for clients to trust\n%s  the chain, for sslCertPemFile\n%s  the key, for sslKeyPemFile\n"
+            "For development only.\n",
+            made.authority.c_str(), made.certificate.c_str(), made.key.c_str());
+        return app::clean;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "scoregate: %s\n", error.what());
+        return app::failed;
+    }
+}
+
+void add_configuration(CLI::App& to, arguments& given) {
+    to.add_option("-c,--config", given.config, "The configuration, JSON with // comments")->type_name("FILE");
+    to.add_option("--set", given.set,
+                  "Sets one value over the file's, e.g. --set listen.https=127.0.0.1:8443; may be repeated.\n"
+                  "The environment does the same: SCOREGATE_SET_listen__https=127.0.0.1:8443")
+        ->type_name("KEY=VALUE")
+        ->allow_extra_args(false);
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    arguments given;
+    CLI::App line(
+        "scoregate: a TLS 1.2 front-end for model servers.\n"
+        "Terminates TLS, routes /api/v1/service/NAME/score to the replicas of a model, and says who failed.\n",
+        "scoregate");
+    line.footer("Exit codes: 0 ended cleanly, 1 failed or cut requests short, 2 refused what it was told.\n"
+                "Signals: SIGTERM drains (a second one ends now), SIGHUP reloads, SIGUSR1 reopens the access log.\n"
+                "First steps:\n"
+                "  scoregate cert dev --out certs --cname localhost\n"
+                "  scoregate check --config scoregate.json\n"
+                "  scoregate --config scoregate.json\n"
+                "Every setting: docs/configuration.md. Every error a client can get: docs/replies.md.");
+    line.require_subcommand(0, 1);
+    add_configuration(line, given);
+
+    auto& serve_command = *line.add_subcommand("serve", "Runs in the foreground until SIGTERM (the default command)");
+    add_configuration(serve_command, given);
+    auto& check_command = *line.add_subcommand("check", "Checks everything that a start would, opens nothing");
+    add_configuration(check_command, given);
+    auto& cert_command = *line.add_subcommand("cert", "Certificates");
+    cert_command.require_subcommand(1);
+    auto& dev_command = *cert_command.add_subcommand("dev", "Makes a development CA and a certificate (ECDSA P-256): "
+                                                            "ca.pem, cert.pem, key.pem");
+    dev_command.add_option("--out", given.directory, "Directory for the three files")->capture_default_str();
+    dev_command.add_option("--cname", given.cname, "Name that clients will use: DNS name or IP")->capture_default_str();
+    dev_command.add_option("--days", given.days, "Validity in days")->capture_default_str();
+    dev_command.add_flag("--overwrite", given.overwrite, "Replaces files that are there");
+    auto& version_command = *line.add_subcommand("version", "Prints the version");
+
+    try {
+        line.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        const bool asked = error.get_exit_code() == 0; // --help
+        line.exit(error);
+        return asked ? app::clean : app::refused;
+    }
+    if (version_command.parsed()) {
+        std::printf("scoregate %s\n", SCOREGATE_VERSION);
+        return app::clean;
+    }
+    if (dev_command.parsed()) return make_certificates(given);
+    if (given.config.empty()) {
+        std::fprintf(stderr, "scoregate: --config FILE is needed; scoregate --help says more\n");
+        return app::refused;
+    }
+    try {
+        return serve(given, check_command.parsed());
+    } catch (const std::exception& error) {
+        telemetry::log().critical("{}", error.what());
+        return app::failed;
+    }
+}

@@ -1,0 +1,225 @@
+#include "proxy/client.hpp"
+
+#include "http/reply.hpp"
+
+#include <openssl/ssl.h>
+
+#include <algorithm>
+#include <chrono>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace scoregate::proxy {
+
+namespace {
+
+namespace asio = boost::asio;
+using base::awaited;
+using base::error_code;
+using base::task;
+
+// How long a connection that has just been served keeps its buffers: under load the next request is there long before,
+// and waiting without a buffer costs a system call more.
+constexpr std::chrono::milliseconds hot_time{100};
+// What a client may still send after a reply that ended the connection, so that it can read the reply before a reset.
+constexpr std::chrono::milliseconds linger_time{2000};
+constexpr std::size_t linger_bytes = 1024 * 1024;
+
+// "::ffff:192.0.2.1" is an IPv4 client on a dual-stack socket.
+std::string text_of(const base::tcp::endpoint& peer) {
+    const auto address = peer.address();
+    if (address.is_v6() && address.to_v6().is_v4_mapped())
+        return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).to_string();
+    return address.to_string();
+}
+
+template <class Stream>
+class client final : public open_client {
+public:
+    template <class... Args>
+    client(core& on, entrance through, std::string address, Args&&... stream)
+        : side_{on,
+                Stream(std::forward<Args>(stream)...),
+                through,
+                std::move(address),
+                {},
+                {},
+                false,
+                base::buffer(on.buffers),
+                base::buffer(on.buffers),
+                base::buffer(on.buffers)},
+          exchange_(side_),
+          waiting_(on.wheel, this, [](void* self) { static_cast<client*>(self)->cancel(); }) {
+        on.opened(*this);
+    }
+    ~client() override { side_.where.closed(); }
+
+    void finish() override {
+        finishing_ = true;
+        if (!exchange_.busy()) cancel();
+    }
+    void cut() override {
+        finishing_ = true;
+        exchange_.abort();
+    }
+
+    task<> run() {
+        if constexpr (Stream::is_tls) {
+            if (!co_await secure()) co_return;
+        }
+        auto end = ending::keep_alive;
+        while (end == ending::keep_alive && !finishing_) {
+            const bool more = co_await next_request();
+            if (!more) break;
+            end = co_await exchange_.serve();
+            trim(side_.in);
+            trim(side_.out);
+            trim(side_.reply);
+        }
+        if (end == ending::cut) co_return; // no close_notify: what was sent is not whole
+        if constexpr (Stream::is_tls) side_.stream.close_notify();
+        if (end == ending::linger) co_await linger();
+    }
+
+private:
+    void cancel() {
+        error_code ignored;
+        side_.stream.socket().cancel(ignored);
+    }
+
+    // A large body's block goes back at once, an ordinary one stays until the connection goes idle.
+    static void trim(base::buffer& used) {
+        if (used.empty() && used.capacity() > base::buffer_pool::small_block) used.release();
+    }
+
+    // True once bytes of a request stand in side_.in.
+    task<bool> next_request() {
+        auto& in = side_.in;
+        auto& stream = side_.stream;
+        // A connection that was dealt just before a drain may still bring one request.
+        const auto keep_alive =
+            side_.where.draining() ? linger_time : side_.where.snapshot()->settings().timeouts.keep_alive;
+        bool hot = true;
+        if (in.empty()) co_await asio::post(side_.where.where(), awaited); // see exchange::read_reply_head
+        while (in.empty()) {
+            if (finishing_) co_return false;
+            if (!hot && !stream.buffered()) {
+                in.release();
+                side_.out.release();
+                side_.reply.release();
+                stream.release_buffers();
+                waiting_.arm(keep_alive);
+                const auto [ec] = co_await stream.socket().async_wait(base::tcp_socket::wait_read, awaited);
+                const bool expired = waiting_.fired();
+                waiting_.disarm();
+                if (ec || expired) co_return false;
+            }
+            in.reserve();
+            const auto room = in.writable();
+            waiting_.arm(hot ? std::min(hot_time, keep_alive) : keep_alive);
+            const auto [ec, n] = co_await stream.async_read_some(asio::buffer(room.data(), room.size()), awaited);
+            waiting_.disarm();
+            if (ec == asio::error::operation_aborted && hot) {
+                hot = false;
+                continue;
+            }
+            if (ec) co_return false;
+            in.commit(n);
+        }
+        co_return true;
+    }
+
+    // Reads and drops what the client is still sending, until it has seen our end of the stream.
+    task<> linger() {
+        auto& socket = side_.stream.socket();
+        error_code ec;
+        socket.shutdown(base::tcp_socket::shutdown_send, ec);
+        auto& in = side_.in;
+        in.clear();
+        in.reserve();
+        waiting_.arm(linger_time);
+        for (std::size_t dropped = 0; !ec && dropped < linger_bytes && !waiting_.fired();) {
+            const auto room = in.writable();
+            const auto [failed, n] = co_await socket.async_read_some(asio::buffer(room.data(), room.size()), awaited);
+            ec = failed;
+            dropped += n;
+        }
+        waiting_.disarm();
+    }
+
+    task<bool> secure() requires Stream::is_tls {
+        auto& on = side_.where;
+        auto& stream = side_.stream;
+        waiting_.arm(on.snapshot()->settings().timeouts.handshake);
+        const auto outcome = co_await stream.handshake();
+        const bool timed_out = waiting_.fired();
+        waiting_.disarm();
+        if (outcome == tls::handshake_outcome::finished) {
+            SSL* const ssl = stream.native_handle();
+            side_.resumed = SSL_session_reused(ssl) == 1;
+            (side_.resumed ? on.metrics.handshakes_resumed : on.metrics.handshakes_full).add();
+            side_.cipher = SSL_get_cipher_name(ssl);
+            if (const char* const name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)) side_.sni = name;
+            co_return true;
+        }
+        on.metrics.handshake_failed(timed_out ? telemetry::handshake_failure::timeout : reason_of(outcome));
+        if (outcome == tls::handshake_outcome::plain_http) {
+            const auto told = http::plain_http_on_tls_reply(on.date());
+            ::send(stream.socket().native_handle(), told.data(), told.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+            co_await linger();
+        }
+        co_return false;
+    }
+
+    static telemetry::handshake_failure reason_of(tls::handshake_outcome outcome) {
+        using from = tls::handshake_outcome;
+        using to = telemetry::handshake_failure;
+        switch (outcome) {
+        case from::plain_http: return to::plain_http;
+        case from::closed: return to::closed;
+        case from::unsupported_protocol: return to::unsupported_protocol;
+        case from::no_shared_cipher: return to::no_shared_cipher;
+        case from::no_application_protocol: return to::no_application_protocol;
+        case from::client_alert: return to::client_alert;
+        case from::cancelled: return to::closed;
+        default: return to::other;
+        }
+    }
+
+    client_side<Stream> side_;
+    exchange<Stream> exchange_;
+    base::deadline waiting_; // handshake, idleness, lingering
+    bool finishing_ = false;
+};
+
+task<> serve_tls(core& where, base::tcp_socket socket, std::string address) {
+    client<tls::stream> one(where, entrance::https, std::move(address), std::move(socket), where.tls(), where.buffers);
+    co_await one.run();
+}
+
+task<> serve_plain(core& where, base::tcp_socket socket, entrance through, std::string address) {
+    client<base::plain_stream> one(where, through, std::move(address), std::move(socket));
+    co_await one.run();
+}
+
+} // namespace
+
+void adopt_client(core& where, int descriptor, entrance through) {
+    base::tcp_socket socket(where.where());
+    error_code ec;
+    // The family only matters for what Asio would open itself.
+    socket.assign(base::tcp::v6(), descriptor, ec);
+    if (ec) {
+        ::close(descriptor);
+        return where.release_connection();
+    }
+    socket.set_option(base::tcp::no_delay(true), ec);
+    const auto peer = socket.remote_endpoint(ec);
+    if (ec) return where.release_connection(); // gone already
+    if (through == entrance::https)
+        base::spawn(where.where(), where.gate, serve_tls(where, std::move(socket), text_of(peer)));
+    else
+        base::spawn(where.where(), where.gate, serve_plain(where, std::move(socket), through, text_of(peer)));
+}
+
+} // namespace scoregate::proxy

@@ -1,0 +1,66 @@
+#include "proxy/core.hpp"
+
+#include <ctime>
+
+namespace scoregate::proxy {
+
+core::core(unsigned index, std::shared_ptr<const routing::snapshot> first, tls::ssl_ctx_ptr tls,
+           std::shared_ptr<telemetry::service_metrics> unmatched_requests, telemetry::access_log::channel* access_log)
+    : unmatched(std::move(unmatched_requests)),
+      log(access_log),
+      index_(index),
+      snapshot_(std::move(first)),
+      tls_(std::move(tls)) {
+    write_date();
+}
+
+void core::run() {
+    base::spawn(where(), ticking_, tick());
+    io_.run();
+}
+
+base::task<> core::tick() {
+    base::tick_timer timer(where());
+    const auto beginning = std::chrono::steady_clock::now();
+    auto next_sweep = beginning;
+    for (;;) {
+        timer.expires_after(base::deadline_wheel::tick_length);
+        const auto [ec] = co_await timer.async_wait(base::awaited);
+        if (ec) co_return;
+        const auto now = std::chrono::steady_clock::now();
+        wheel.advance(std::chrono::duration_cast<std::chrono::milliseconds>(now - beginning));
+        write_date();
+        if (log != nullptr) log->flush();
+        if (now >= next_sweep) {
+            pool.sweep(now);
+            next_sweep = now + std::chrono::seconds(1);
+        }
+    }
+}
+
+void core::write_date() {
+    const auto now = std::time(nullptr);
+    if (now == date_second_) return;
+    date_second_ = now;
+    std::tm utc{};
+    gmtime_r(&now, &utc);
+    char text[32];
+    date_.assign(text, std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &utc));
+}
+
+void core::drain(std::function<void()> done) {
+    unready_ = draining_ = true;
+    for (auto& client : clients_) client.finish();
+    gate.when_empty(std::move(done));
+}
+
+std::size_t core::cut() {
+    std::size_t count = 0;
+    for (auto& client : clients_) {
+        client.cut();
+        ++count;
+    }
+    return count;
+}
+
+} // namespace scoregate::proxy

@@ -1,0 +1,122 @@
+// One core: a thread with an io_context, and everything mutable that a request touches except the deployments. Nothing
+// in here is shared; other threads only post(). Owned by app::process, which also runs the thread.
+#pragma once
+
+#include "base/buffer.hpp"
+#include "base/deadline_wheel.hpp"
+#include "base/executor.hpp"
+#include "base/gate.hpp"
+#include "http/head.hpp"
+#include "http/identifiers.hpp"
+#include "routing/snapshot.hpp"
+#include "telemetry/access_log.hpp"
+#include "telemetry/core_metrics.hpp"
+#include "tls/openssl_ptr.hpp"
+#include "upstream/pool.hpp"
+
+#include <boost/asio/post.hpp>
+#include <boost/intrusive/list.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace scoregate::proxy {
+
+// A client connection as its core sees it: something that can be told to end.
+class open_client
+    : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+public:
+    open_client() = default;
+    open_client(const open_client&) = delete;
+    open_client& operator=(const open_client&) = delete;
+    virtual ~open_client() = default;
+    // No further request: closes now if none is under way.
+    virtual void finish() = 0;
+    // Closes now, whatever is under way.
+    virtual void cut() = 0;
+};
+
+class core {
+public:
+    // `tls` is null when HTTP is served in clear. `unmatched` counts requests that no service took. `log` is null when
+    // there is no access log. All three outlive the core or are shared with it.
+    core(unsigned index, std::shared_ptr<const routing::snapshot> first, tls::ssl_ctx_ptr tls,
+         std::shared_ptr<telemetry::service_metrics> unmatched, telemetry::access_log::channel* log);
+    core(const core&) = delete;
+    core& operator=(const core&) = delete;
+
+    // Runs the thread's loop until stop(). Called once, on the core's thread.
+    void run();
+
+    // Any thread.
+    template <class Work>
+    void post(Work work) {
+        base::asio::post(io_, std::move(work));
+    }
+    void stop() { io_.stop(); }
+    // Connections dealt to this core and not yet closed. Counted when dealt, so that a burst is spread.
+    std::size_t open_connections() const { return connections_.load(std::memory_order_relaxed); }
+    void promise_connection() { connections_.fetch_add(1, std::memory_order_relaxed); }
+    void release_connection() { connections_.fetch_sub(1, std::memory_order_relaxed); }
+
+    // This core's thread from here on.
+    void adopt(std::shared_ptr<const routing::snapshot> next) { snapshot_ = std::move(next); }
+    // Readiness off: GET / says so; everything is still served.
+    void turn_unready() { unready_ = true; }
+    // Idle connections close, busy ones after their request; `done` runs once all are gone.
+    void drain(std::function<void()> done);
+    // Closes every connection, whatever is under way; returns how many there were.
+    std::size_t cut();
+
+    base::executor where() { return io_.get_executor(); }
+    unsigned index() const { return index_; }
+    bool unready() const { return unready_; }
+    bool draining() const { return draining_; }
+    SSL_CTX* tls() { return tls_.get(); }
+    std::string_view date() const { return date_; } // IMF-fixdate (RFC 9110 5.6.7), at most a tick old
+    const std::shared_ptr<const routing::snapshot>& snapshot() const { return snapshot_; }
+
+    void opened(open_client& client) {
+        clients_.push_back(client);
+        metrics.connections.add();
+        metrics.connections_accepted.add();
+    }
+    void closed() {
+        release_connection();
+        metrics.connections.sub();
+    }
+
+    base::deadline_wheel wheel;
+    base::buffer_pool buffers;
+    base::gate gate;      // clients
+    base::gate accepting; // listeners
+    http::identifier_source identifiers;
+    upstream::pool pool;
+    telemetry::core_metrics metrics;
+    std::shared_ptr<telemetry::service_metrics> unmatched;
+    telemetry::access_log::channel* log;
+
+    // Scratch of the exchange that is running right now; nothing in them survives a co_await.
+    http::request_head request;
+    http::response_head response;
+
+private:
+    base::task<> tick();
+    void write_date();
+
+    unsigned index_;
+    base::gate ticking_; // apart: the tick ends with the loop, not with the clients
+    base::asio::io_context io_{1};
+    std::shared_ptr<const routing::snapshot> snapshot_;
+    tls::ssl_ctx_ptr tls_;
+    std::string date_;
+    std::time_t date_second_ = 0;
+    bool unready_ = false, draining_ = false;
+    std::atomic<std::size_t> connections_{0};
+    boost::intrusive::list<open_client, boost::intrusive::constant_time_size<false>> clients_;
+};
+
+} // namespace scoregate::proxy

@@ -1,0 +1,421 @@
+#include "proxy/exchange.hpp"
+
+#include "http/reply.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <algorithm>
+
+namespace scoregate::proxy {
+
+using base::awaited;
+using base::error_code;
+using base::fail;
+using base::failure;
+using base::fault;
+using base::result;
+using base::task;
+namespace asio = boost::asio;
+
+template <class Stream>
+exchange<Stream>::exchange(client_side<Stream>& client)
+    : client_(client),
+      core_(client.where),
+      reading_(core_.wheel, this, cancel_client),
+      writing_(core_.wheel, this, cancel_client),
+      replica_reading_(core_.wheel, this, cancel_replica),
+      replica_writing_(core_.wheel, this, cancel_replica),
+      total_(core_.wheel, this, [](void* self) {
+          cancel_client(self);
+          cancel_replica(self);
+      }) {}
+
+template <class Stream>
+void exchange<Stream>::cancel_client(void* self) {
+    error_code ignored;
+    static_cast<exchange*>(self)->client_.stream.socket().cancel(ignored);
+}
+
+template <class Stream>
+void exchange<Stream>::cancel_replica(void* self) {
+    if (auto& replica = static_cast<exchange*>(self)->replica_) replica->cancel();
+}
+
+template <class Stream>
+void exchange<Stream>::abort() {
+    aborted_ = true;
+    error_code ignored;
+    client_.stream.socket().close(ignored);
+    if (replica_) replica_->close();
+}
+
+template <class Stream>
+task<ending> exchange<Stream>::serve() {
+    begin();
+    failure why;
+    const auto outcome = co_await forward();
+    if (!outcome) why = outcome.error();
+    if (now_.uploading) co_await end_upload();
+    total_.disarm();
+    if (why.kind != fault::none && now_.reply_started) now_.ending = ending::cut;
+    if (why.kind != fault::none && !now_.reply_started) co_await answer(why);
+    record(why);
+    release_replica();
+    busy_ = false;
+    co_return now_.ending;
+}
+
+template <class Stream>
+void exchange<Stream>::begin() {
+    busy_ = true;
+    now_ = {};
+    snapshot_ = core_.snapshot();
+    request_body_ = {};
+    upload_failure_ = {};
+    own_reply_.clear();
+    kept_.clear();
+    identity_.id = core_.identifiers.make_guid();
+    identity_.client.size = identity_.trace.size = 0;
+    now_.began = clock::now();
+    now_.began_at = std::chrono::system_clock::now();
+}
+
+template <class Stream>
+task<result<void>> exchange<Stream>::forward() {
+    // Head.
+    for (;;) {
+        const auto found = find_request();
+        if (!found) co_return found.error();
+        if (*found) break;
+        if (now_.head_read == clock::time_point{}) {
+            now_.head_read = now_.began; // the deadline is for the whole head, not for each read
+            reading_.arm(timeouts().header);
+        }
+        auto& in = client_.in;
+        if (in.writable().empty()) in.compact();
+        if (in.writable().empty()) in.reserve(snapshot_->head_limits().bytes);
+        const auto room = in.writable();
+        const auto [ec, n] = co_await client_.stream.async_read_some(asio::buffer(room.data(), room.size()), awaited);
+        if (ec) co_return client_failure("the head was not whole within timeouts.header_ms");
+        in.commit(n);
+    }
+    reading_.disarm();
+    now_.head_read = clock::now();
+
+    // Decision.
+    if (const auto decided = decide(); !decided) co_return decided.error();
+    if (!own_reply_.empty()) {
+        now_.reply_started = true;
+        now_.status = own_reply_.compare(9, 3, "308") == 0 ? 308 : 200;
+        now_.ending = now_.client_keeps_alive ? ending::keep_alive : ending::close;
+        error_code ec;
+        const auto sent = client_.stream.write_now(own_reply_, ec);
+        now_.bytes_out = own_reply_.size();
+        co_return co_await send_rest_to_client(std::string_view(own_reply_).substr(sent), ec);
+    }
+
+    // Replica: a slot, and a connection that is idle or new.
+    auto reserved = now_.service->replicas->reserve();
+    if (!reserved) co_return reserved.error();
+    slot_ = std::move(*reserved);
+    ++now_.attempts;
+    replica_ = core_.pool.take(slot_.where().id);
+    if (!replica_) {
+        const auto reached = co_await reach_replica();
+        if (!reached) co_return reached.error();
+    }
+
+    // Request out, reply back. Both bodies may flow at once.
+    const auto dispatched = co_await dispatch();
+    if (!dispatched) co_return dispatched.error();
+    const auto head = co_await read_reply_head();
+    if (!head) co_return head.error();
+    co_return co_await relay_reply();
+}
+
+// True once a whole head has been parsed into core_.request.
+template <class Stream>
+result<bool> exchange<Stream>::find_request() {
+    auto& in = client_.in;
+    while (now_.scanned == 0 && in.readable().starts_with("\r\n")) in.consume(2); // RFC 9112 2.2
+    const auto end = http::find_head_end(in.readable(), now_.scanned, snapshot_->head_limits());
+    if (!end) return end.error();
+    if (!*end) return false;
+    now_.head_size = **end;
+    auto& head = core_.request;
+    const auto parsed = head.parse(in.readable().substr(0, now_.head_size), snapshot_->head_limits());
+    now_.verb = head.verb;
+    now_.method_size = head.method_name.size();
+    now_.path_size = head.path.size();
+    kept_.append(head.method_name).append(head.path).append(head.user_agent);
+    if (!parsed) return parsed.error();
+    now_.head_parsed = true;
+    return true;
+}
+
+// Framing was judged by the parser; here: what the request is for, whether it may be, and the head that is sent on.
+// Leaves own_reply_ if no replica is needed. Takes the head, and what came with it of the body, out of client.in.
+template <class Stream>
+result<void> exchange<Stream>::decide() {
+    const auto& head = core_.request;
+    const auto& settings = snapshot_->settings();
+    now_.minor_version = head.minor_version;
+    now_.client_keeps_alive = head.keep_alive && !core_.draining();
+    now_.expects_continue = head.expects_continue;
+    now_.bytes_in = now_.head_size;
+    identity_.client = http::clean_client_id(head.client_request_id);
+    identity_.trace = core_.identifiers.continue_trace(head.traceparent);
+    request_body_ = http::body_decoder(head.body);
+    client_.in.consume(now_.head_size); // its bytes stay where they are until the next read
+
+    const bool reads = head.verb == http::method::get || head.verb == http::method::head;
+    const http::own_reply own{identity_, core_.date(), !now_.client_keeps_alive, head.verb == http::method::head};
+    if (reads && head.path == "/" && !request_body_.has_body()) {
+        if (core_.unready()) return fail(fault::draining);
+        own_reply_ = http::healthy_reply(own);
+        return {};
+    }
+    now_.service = snapshot_->named_by(head);
+    if (client_.through == entrance::http_beside_tls && (now_.service == nullptr || now_.service->require_tls)) {
+        if (!reads || request_body_.has_body()) return fail(fault::https_required);
+        own_reply_ =
+            http::redirect_reply(http::https_location(settings.certificate->cname, settings.listen_on.public_https_port,
+                                                      head.path, head.query),
+                                 own);
+        return {};
+    }
+    const auto to = snapshot_->route(head);
+    if (!to) return to.error();
+    if (head.body.length > settings.limits.max_request_bytes)
+        return fail(fault::body_too_large, "", settings.limits.max_request_bytes);
+    if (now_.service->total_timeout.count() != 0) total_.arm(now_.service->total_timeout);
+    return prepare_request(head, *to);
+}
+
+template <class Stream>
+result<void> exchange<Stream>::prepare_request(const http::request_head& head, const routing::destination& to) {
+    auto& out = client_.out;
+    out.clear();
+    out.reserve(http::room_for(head, to.replica_path) + client_.in.size() + 32);
+    const std::string_view proto = client_.through == entrance::https ? "https" : "http";
+    // HTTP/1.0 needs no Host, but what is sent on is HTTP/1.1, which does (RFC 9112 3.2).
+    const std::string_view host = head.host.empty() ? std::string_view(to.to->name) : head.host;
+    http::write_request_head(out, head, to.replica_path, host, {client_.address, proto, head.host}, identity_);
+    if (now_.expects_continue && !client_.in.empty()) now_.expects_continue = false; // it did not wait
+    const auto piece = next_piece();
+    if (!piece) return piece.error();
+    out.append(*piece);
+    return {};
+}
+
+template <class Stream>
+task<result<void>> exchange<Stream>::reach_replica() {
+    const auto began = clock::now();
+    replica_ = std::make_unique<upstream::connection>(core_.where(), slot_.where().id);
+    now_.service->metrics->at(core_.index()).replica_connects.add();
+    replica_reading_.arm(timeouts().connect);
+    const auto ec = co_await replica_->connect(slot_.where().addresses);
+    const bool timed_out = replica_reading_.fired();
+    replica_reading_.disarm();
+    now_.connecting = clock::now() - began;
+    if (total_.fired()) co_return fail(fault::total_timeout);
+    if (timed_out) co_return fail(fault::connect_timeout);
+    if (ec) co_return fail(fault::connect_failed);
+    co_return result<void>{};
+}
+
+// Sends the head with the first of the body; the rest of it follows by itself, while the reply is already awaited.
+template <class Stream>
+task<result<void>> exchange<Stream>::dispatch() {
+    if (now_.expects_continue && !request_body_.done()) {
+        constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+        error_code ec;
+        const auto sent = client_.stream.write_now(go_on, ec);
+        const auto told = co_await send_rest_to_client(go_on.substr(sent), ec);
+        if (!told) co_return told.error();
+    }
+    error_code ec;
+    const auto bytes = client_.out.readable();
+    const auto sent = replica_->stream().write_now(bytes, ec);
+    if (ec || sent < bytes.size()) {
+        const auto rest = co_await send_rest_to_replica(bytes.substr(sent), ec);
+        if (!rest && rest.error().kind != fault::replica_closed) co_return rest.error();
+        now_.replica_write_failed = !rest; // it may have answered before it closed
+    }
+    client_.out.clear();
+    now_.dispatched = clock::now();
+    if (request_body_.done() || now_.replica_write_failed)
+        replica_reading_.arm(now_.service->request_timeout);
+    else {
+        now_.uploading = true;
+        upload_ended_.emplace(core_.where(), base::tick_timer::time_point::max());
+        base::spawn(core_.where(), core_.gate, upload());
+    }
+    co_return result<void>{};
+}
+
+template <class Stream>
+task<result<void>> exchange<Stream>::send_rest_to_client(std::string_view rest, error_code ec) {
+    if (!ec && !rest.empty()) {
+        writing_.arm(timeouts().stream_idle);
+        while (!ec && !rest.empty()) {
+            const auto [failed, n] = co_await client_.stream.async_write_some(asio::buffer(rest), awaited);
+            ec = failed;
+            rest.remove_prefix(n);
+            if (!ec) writing_.arm(timeouts().stream_idle); // for each pause, not for the whole
+        }
+    }
+    const auto why = ec ? client_failure("the reply was not read within timeouts.stream_idle_ms") : failure{};
+    writing_.disarm();
+    if (ec) co_return why;
+    co_return result<void>{};
+}
+
+template <class Stream>
+task<result<void>> exchange<Stream>::send_rest_to_replica(std::string_view rest, error_code ec) {
+    if (!ec && !rest.empty()) {
+        replica_writing_.arm(now_.service->request_timeout);
+        while (!ec && !rest.empty()) {
+            const auto [failed, n] = co_await replica_->stream().async_write_some(asio::buffer(rest), awaited);
+            ec = failed;
+            rest.remove_prefix(n);
+            if (!ec) replica_writing_.arm(now_.service->request_timeout);
+        }
+    }
+    const auto why = ec ? replica_failure(fault::replica_closed) : failure{};
+    replica_writing_.disarm();
+    if (ec) co_return why;
+    co_return result<void>{};
+}
+
+// Which deadline made a wait on the client's socket fail, or that the client did.
+template <class Stream>
+failure exchange<Stream>::client_failure(const char* waited_for) const {
+    if (aborted_) return fail(fault::draining);
+    if (total_.fired()) return fail(fault::total_timeout);
+    if (reading_.fired() || writing_.fired()) return fail(fault::client_timeout, waited_for);
+    return fail(fault::client_gone);
+}
+
+template <class Stream>
+failure exchange<Stream>::replica_failure(fault otherwise) const {
+    if (aborted_) return fail(fault::draining);
+    if (upload_failure_.kind != fault::none) return upload_failure_;
+    if (total_.fired()) return fail(fault::total_timeout);
+    if (replica_writing_.fired()) return fail(fault::replica_stalled);
+    if (replica_reading_.fired()) return fail(now_.reply_started ? fault::stream_idle_timeout : fault::request_timeout);
+    return fail(otherwise);
+}
+
+// The error reply, if anybody is left to read it.
+template <class Stream>
+task<> exchange<Stream>::answer(failure why) {
+    now_.ending = ending::cut;
+    if (why.kind == fault::client_gone) co_return;
+    reading_.disarm();
+    drop_buffered_body();
+    const bool unread = !now_.head_parsed || !request_body_.done();
+    const bool close = unread || !now_.client_keeps_alive;
+    own_reply_ =
+        http::fault_reply(why, now_.service != nullptr ? std::string_view(now_.service->name) : std::string_view{},
+                          {identity_, core_.date(), close, now_.verb == http::method::head});
+    error_code ec;
+    const auto sent = client_.stream.write_now(own_reply_, ec);
+    now_.bytes_out += own_reply_.size();
+    const auto told = co_await send_rest_to_client(std::string_view(own_reply_).substr(sent), ec);
+    if (told) now_.ending = unread ? ending::linger : close ? ending::close : ending::keep_alive;
+}
+
+// What stands in the buffer of a body that nobody wants, so that the connection can live on if that was all of it.
+template <class Stream>
+void exchange<Stream>::drop_buffered_body() {
+    auto& in = client_.in;
+    if (!now_.head_parsed || request_body_.done() || in.empty()) return;
+    const auto step = request_body_.decode(in.data(), in.size());
+    if (!step) {
+        now_.head_parsed = false; // whatever follows cannot be trusted
+        return;
+    }
+    now_.bytes_in += step->consumed;
+    in.consume(step->consumed);
+}
+
+template <class Stream>
+void exchange<Stream>::release_replica() {
+    if (replica_) {
+        replica_reading_.disarm();
+        const bool clean = now_.reply_complete && now_.replica_reusable && request_body_.done() &&
+                           !now_.replica_write_failed && client_.reply.empty();
+        if (clean) core_.pool.give(std::move(replica_), clock::now());
+        replica_.reset();
+    }
+    slot_.release();
+}
+
+template <class Stream>
+void exchange<Stream>::record(const failure& why) {
+    const auto ended = clock::now();
+    const auto kind = why.kind != fault::none ? why.kind : now_.passed_on;
+    // Before the reply began the fault's own status is what the client got; afterwards the reply's stands.
+    const auto status = why.kind != fault::none && !now_.reply_started ? base::row(why.kind).status : now_.status;
+
+    auto& metrics = (now_.service != nullptr ? *now_.service->metrics : *core_.unmatched).at(core_.index());
+    metrics.requests.add(kind, static_cast<std::uint16_t>(status));
+    metrics.request_duration.observe(ended - now_.began);
+    metrics.bytes_in.add(now_.bytes_in);
+    metrics.bytes_out.add(now_.bytes_out);
+    if (kind == fault::client_gone) metrics.client_gone.add();
+    if (now_.reply_begun != clock::time_point{}) {
+        metrics.time_to_first_byte.observe(now_.reply_begun - now_.head_read);
+        metrics.overhead.observe((now_.dispatched - now_.head_read - now_.connecting) +
+                                 (now_.reply_begun - now_.reply_seen));
+    }
+    if (core_.log == nullptr) return;
+
+    const std::string_view kept = kept_;
+    telemetry::access_record line;
+    line.ts = now_.began_at;
+    line.request_id = identity_.id.view();
+    line.client_request_id = identity_.client.view();
+    line.trace_id = identity_.trace.size != 0 ? identity_.trace.view().substr(3, 32) : std::string_view{};
+    line.client_ip = client_.address;
+    line.method = kept.substr(0, now_.method_size);
+    line.path = kept.substr(now_.method_size, now_.path_size);
+    line.protocol = now_.head_parsed ? now_.minor_version == 1 ? "HTTP/1.1" : "HTTP/1.0" : "";
+    if (now_.service != nullptr) {
+        line.service = now_.service->name;
+        line.deployment = now_.service->deployment_name;
+    }
+    if (slot_) line.replica = slot_.where().url;
+    line.status = static_cast<std::uint16_t>(status);
+    line.fault = kind;
+    line.model_status = static_cast<std::uint16_t>(now_.model_status);
+    line.bytes_in = now_.bytes_in;
+    line.bytes_out = now_.bytes_out;
+    line.duration = ended - now_.began;
+    if (now_.head_parsed) line.read = now_.head_read - now_.began;
+    if (now_.attempts != 0) {
+        line.queue = std::chrono::nanoseconds{0};
+        line.connect = now_.connecting;
+    }
+    if (now_.model_status != 0) line.first_byte = now_.reply_seen - now_.dispatched;
+    line.attempts = now_.attempts;
+    line.tls_cipher = client_.cipher;
+    line.sni = client_.sni;
+    if (Stream::is_tls) line.resumed = client_.resumed;
+    line.user_agent = kept.substr(now_.method_size + now_.path_size);
+    line.auth = now_.service != nullptr ? "none" : "";
+    core_.log->write(line);
+}
+
+} // namespace scoregate::proxy
+
+#include "proxy/exchange_reply.ipp"
+#include "proxy/exchange_upload.ipp"
+
+namespace scoregate::proxy {
+
+template class exchange<base::plain_stream>;
+template class exchange<tls::stream>;
+
+} // namespace scoregate::proxy

@@ -1,0 +1,157 @@
+// One request from its first byte to its log line. serve() and forward() read as the life of a request;
+// docs/architecture.md walks through them. Owned by its client connection and used again for each of its requests; one
+// core.
+//
+// Invariants: every request is recorded exactly once; after the first byte of a reply has been written, a failure cuts
+// the connection instead of answering; the upload coroutine has ended before serve() returns; a replica connection goes
+// back to the pool only if both messages ended where their framing said.
+#pragma once
+
+#include "base/buffer.hpp"
+#include "base/deadline_wheel.hpp"
+#include "base/plain_stream.hpp"
+#include "http/body.hpp"
+#include "http/write.hpp"
+#include "proxy/core.hpp"
+#include "tls/stream.hpp"
+#include "upstream/connection.hpp"
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace scoregate::proxy {
+
+// The port that a client came in by.
+enum class entrance : std::uint8_t {
+    https,
+    http,            // scoring in clear: allowInsecureConnections
+    http_beside_tls, // TLS is on: redirects, and services that do not require it
+};
+
+// What an exchange needs of the connection it runs on. Owned by proxy::client.
+template <class Stream>
+struct client_side {
+    core& where;
+    Stream stream;
+    entrance through;
+    std::string address;     // the client's IP as text
+    std::string_view cipher; // OpenSSL's name, static; empty without TLS
+    std::string sni;
+    bool resumed;
+    base::buffer in;    // from the client
+    base::buffer out;   // the head that is sent next, with the body's first bytes
+    base::buffer reply; // from the replica
+};
+
+enum class ending : std::uint8_t {
+    keep_alive,
+    close,  // orderly
+    linger, // orderly, but the client may still be sending: that is read and dropped for a moment
+    cut,    // the client must notice that the reply is not whole
+};
+
+template <class Stream>
+class exchange {
+public:
+    explicit exchange(client_side<Stream>& client);
+    exchange(const exchange&) = delete;
+    exchange& operator=(const exchange&) = delete;
+
+    // Serves the request whose first bytes stand in client.in.
+    base::task<ending> serve();
+    // True while a reply is owed: a drain lets it finish.
+    bool busy() const { return busy_; }
+    // Closes both connections under whatever is going on.
+    void abort();
+
+private:
+    using clock = std::chrono::steady_clock;
+
+    // The request (exchange.cpp).
+    void begin();
+    base::task<base::result<void>> forward();
+    base::result<bool> find_request();
+    base::result<void> decide();
+    base::result<void> prepare_request(const http::request_head&, const routing::destination&);
+    base::task<base::result<void>> reach_replica();
+    base::task<base::result<void>> dispatch();
+    base::task<> answer(base::failure why);
+    void drop_buffered_body();
+    void release_replica();
+    void record(const base::failure& why);
+
+    // Its body (exchange_upload.ipp).
+    base::result<std::string_view> next_piece();
+    base::task<> upload();
+    base::task<base::result<void>> upload_rest();
+    base::task<> end_upload();
+    bool too_slow(std::size_t received, clock::duration waited);
+
+    // The reply (exchange_reply.ipp).
+    base::task<base::result<void>> read_reply_head();
+    base::result<bool> find_reply();
+    void begin_reply();
+    base::task<base::result<void>> relay_reply();
+    std::string_view next_reply_piece(std::size_t payload, bool last);
+
+    // A send is tried at once by the caller; these wait for what the socket did not take.
+    base::task<base::result<void>> send_rest_to_client(std::string_view rest, base::error_code ec);
+    base::task<base::result<void>> send_rest_to_replica(std::string_view rest, base::error_code ec);
+
+    base::failure client_failure(const char* waited_for) const;
+    base::failure replica_failure(base::fault otherwise) const;
+    const config::timeouts& timeouts() const { return snapshot_->settings().timeouts; }
+    static void cancel_client(void* self);
+    static void cancel_replica(void* self);
+
+    client_side<Stream>& client_;
+    core& core_;
+    base::deadline reading_, writing_;                 // cancel the client's socket
+    base::deadline replica_reading_, replica_writing_; // cancel the replica's
+    base::deadline total_;                             // cancels both
+    std::optional<base::tick_timer> upload_ended_;     // cancelled when the upload coroutine has ended
+
+    // One request's state from here on; begin() makes it new.
+    std::shared_ptr<const routing::snapshot> snapshot_; // pinned: a reload changes nothing under way
+    routing::slot slot_;
+    std::unique_ptr<upstream::connection> replica_;
+    http::request_identity identity_;
+    http::body_decoder request_body_, reply_body_;
+    std::string own_reply_; // health, redirect: answered without a replica
+    std::string kept_;      // method, path and user agent, for the log
+    base::failure upload_failure_;
+    bool busy_ = false, aborted_ = false;
+
+    struct progress {
+        const routing::service* service = nullptr;  // also where only its name was recognised
+        std::size_t method_size = 0, path_size = 0; // of kept_
+        http::method verb = http::method::other;
+        int minor_version = 1;
+        std::size_t scanned = 0; // of the head that is looked for
+        std::size_t head_size = 0;
+        http::reply_framing framing;
+        std::uint64_t body_bytes = 0; // payload of the request so far
+        std::uint64_t rate_bytes = 0; // received in the current window of the rate check
+        clock::duration rate_time{};  // spent waiting for them
+        unsigned interim_replies = 0, attempts = 0;
+        unsigned model_status = 0, status = 0;
+        base::fault passed_on = base::fault::none; // model_error: the reply is the model's, under another status
+        std::uint64_t bytes_in = 0, bytes_out = 0;
+        std::chrono::system_clock::time_point began_at;
+        clock::time_point began, head_read, dispatched, reply_seen, reply_begun;
+        clock::duration connecting{};
+        scoregate::proxy::ending ending = scoregate::proxy::ending::keep_alive;
+        bool head_parsed = false, expects_continue = false, client_keeps_alive = false;
+        bool uploading = false, stop_upload = false, replica_write_failed = false;
+        bool reply_started = false, reply_complete = false, replica_reusable = false;
+    };
+    progress now_;
+};
+
+extern template class exchange<base::plain_stream>;
+extern template class exchange<tls::stream>;
+
+} // namespace scoregate::proxy

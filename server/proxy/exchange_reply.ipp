@@ -1,0 +1,155 @@
+// The reply on its way from the replica to the client: its head rewritten, its body passed on as it arrives.
+// Included by exchange.cpp alone, which instantiates it.
+#pragma once
+
+#include "proxy/exchange.hpp"
+
+namespace scoregate::proxy {
+
+template <class Stream>
+task<result<void>> exchange<Stream>::read_reply_head() {
+    auto& reply = client_.reply;
+    reply.clear();
+    reply.reserve();
+    now_.scanned = 0;
+    // Whatever else is ready goes first: reading at once would mostly cost a recv that finds nothing.
+    co_await asio::post(core_.where(), awaited);
+    for (;;) {
+        if (reply.writable().empty()) reply.compact();
+        if (reply.writable().empty()) reply.reserve(snapshot_->head_limits().bytes);
+        const auto room = reply.writable();
+        const auto [ec, n] =
+            co_await replica_->stream().async_read_some(asio::buffer(room.data(), room.size()), awaited);
+        if (ec) co_return replica_failure(fault::replica_closed);
+        reply.commit(n);
+        for (;;) {
+            const auto found = find_reply();
+            if (!found) co_return found.error();
+            if (*found && now_.model_status >= 200) co_return result<void>{};
+            if (!*found) break;
+            const auto interim = client_.out.readable();
+            error_code failed;
+            const auto sent = client_.stream.write_now(interim, failed);
+            const auto told = co_await send_rest_to_client(interim.substr(sent), failed);
+            if (!told) co_return told.error();
+        }
+    }
+}
+
+// True once a whole head has been taken out of client.reply and its rewritten form stands in client.out.
+template <class Stream>
+result<bool> exchange<Stream>::find_reply() {
+    constexpr unsigned most_interim_replies = 16;
+    auto& reply = client_.reply;
+    const auto end = http::find_head_end(reply.readable(), now_.scanned, snapshot_->head_limits());
+    if (!end)
+        return fail(fault::replica_bad_response, end.error().kind == fault::bad_request
+                                                     ? end.error().detail
+                                                     : "its head is over limits.max_header_bytes");
+    if (!*end) return false;
+    auto& head = core_.response;
+    const auto parsed = head.parse(reply.readable().substr(0, **end), snapshot_->head_limits(), now_.verb);
+    if (!parsed) return parsed.error();
+    now_.model_status = head.status;
+    client_.out.clear();
+    client_.out.reserve(http::room_for(head) + reply.size() + 32);
+    if (head.status >= 200)
+        begin_reply();
+    else {
+        if (head.status == 101) return fail(fault::replica_bad_response, "it switches protocols unasked");
+        if (++now_.interim_replies > most_interim_replies)
+            return fail(fault::replica_bad_response, "more than 16 interim replies");
+        // 100 was for us: Expect is not sent on. HTTP/1.0 knows no 1xx (RFC 9110 15.2).
+        if (head.status != 100 && now_.minor_version == 1) http::write_interim_head(client_.out, head);
+    }
+    reply.consume(**end);
+    now_.scanned = 0;
+    return true;
+}
+
+// Decides status and framing towards the client and writes the head.
+template <class Stream>
+void exchange<Stream>::begin_reply() {
+    using kind = http::body_framing::kind;
+    const auto& head = core_.response;
+    now_.reply_seen = clock::now();
+    now_.status = head.status;
+    if (head.status == 500) { // error_mapping aks: our own 500 stays distinguishable from the model's
+        now_.passed_on = fault::model_error;
+        now_.status = base::row(fault::model_error).status;
+    }
+    now_.replica_reusable = head.keep_alive;
+    reply_body_ = http::body_decoder(head.body);
+    auto& framing = now_.framing;
+    framing.body = head.body;
+    if (head.body.how == kind::chunked || head.body.how == kind::until_close)
+        framing.body.how = now_.minor_version == 1 ? kind::chunked : kind::until_close;
+    framing.close =
+        !now_.client_keeps_alive || core_.draining() || !request_body_.done() || framing.body.how == kind::until_close;
+    framing.announce_keep_alive = !framing.close && now_.minor_version == 0;
+    const http::timings spent{std::chrono::nanoseconds{0}, now_.connecting, now_.reply_seen - now_.dispatched};
+    http::write_reply_head(client_.out, head, now_.status, base::token(now_.passed_on), framing,
+                           now_.service->deployment_name, core_.date(), spent, identity_);
+}
+
+// Frames `payload` bytes at the front of client.reply for the client.
+template <class Stream>
+std::string_view exchange<Stream>::next_reply_piece(std::size_t payload, bool last) {
+    auto& reply = client_.reply;
+    if (now_.framing.body.how == http::body_framing::kind::chunked)
+        return http::frame_chunk(reply.data(), payload, last);
+    return {reply.data(), payload};
+}
+
+template <class Stream>
+task<result<void>> exchange<Stream>::relay_reply() {
+    auto& reply = client_.reply;
+    auto& out = client_.out;
+    now_.reply_started = true;
+    now_.reply_begun = clock::now();
+    bool ended = reply_body_.done();
+    for (;;) {
+        // What is there of the body; the first of it leaves with the head.
+        http::body_decoder::step step;
+        if (!reply.empty() && !reply_body_.done()) {
+            const auto decoded = reply_body_.decode(reply.data(), reply.size());
+            if (!decoded) co_return fail(fault::stream_broken);
+            step = *decoded;
+            ended = reply_body_.done();
+        }
+        auto piece = next_reply_piece(step.payload, ended && reply_body_.has_body());
+        if (!out.empty()) {
+            out.append(piece);
+            piece = out.readable();
+        }
+        error_code ec;
+        const auto sent = client_.stream.write_now(piece, ec);
+        now_.bytes_out += piece.size();
+        if (ec || sent < piece.size()) {
+            replica_reading_.disarm(); // while the client does not read, the replica is not waited for
+            const auto rest = co_await send_rest_to_client(piece.substr(sent), ec);
+            if (!rest) co_return rest.error();
+        }
+        out.clear();
+        reply.consume(step.consumed);
+        if (ended) break;
+
+        if (reply_body_.known_remaining() > base::buffer_pool::small_block)
+            reply.reserve(base::buffer_pool::bulk_block - base::buffer::headroom - base::buffer::tailroom);
+        replica_reading_.arm(timeouts().stream_idle);
+        const auto room = reply.writable();
+        const auto [failed, n] =
+            co_await replica_->stream().async_read_some(asio::buffer(room.data(), room.size()), awaited);
+        reply.commit(n);
+        if (failed == asio::error::eof && reply_body_.ends_with_stream() && upload_failure_.kind == fault::none)
+            ended = true;
+        else if (failed)
+            co_return replica_failure(fault::stream_broken);
+    }
+    now_.reply_complete = true;
+    const bool unread = now_.uploading || !request_body_.done();
+    now_.ending = unread ? ending::linger : now_.framing.close ? ending::close : ending::keep_alive;
+    co_return result<void>{};
+}
+
+} // namespace scoregate::proxy

@@ -1,0 +1,106 @@
+// The request's body on its way to the replica, as a coroutine of its own: the reply may begin before the body has
+// ended. Included by exchange.cpp alone, which instantiates it.
+#pragma once
+
+#include "proxy/exchange.hpp"
+
+namespace scoregate::proxy {
+
+// Decodes what stands in client.in and frames it for the replica, in place. Valid until client.in is read into again.
+template <class Stream>
+result<std::string_view> exchange<Stream>::next_piece() {
+    auto& in = client_.in;
+    if (request_body_.done() || in.empty()) return std::string_view{};
+    const auto step = request_body_.decode(in.data(), in.size());
+    if (!step) return step.error();
+    now_.bytes_in += step->consumed;
+    now_.body_bytes += step->payload;
+    const auto most = snapshot_->settings().limits.max_request_bytes;
+    if (now_.body_bytes > most) return fail(fault::body_too_large, "", most);
+    const auto piece = request_body_.chunked() ? http::frame_chunk(in.data(), step->payload, request_body_.done())
+                                               : std::string_view(in.data(), step->payload);
+    in.consume(step->consumed);
+    return piece;
+}
+
+template <class Stream>
+task<> exchange<Stream>::upload() {
+    const auto uploaded = co_await upload_rest();
+    if (!uploaded) {
+        upload_failure_ = uploaded.error();
+        replica_->close(); // the reply is awaited in vain now
+    } else if (!now_.reply_started)
+        replica_reading_.arm(now_.service->request_timeout);
+    now_.uploading = false;
+    upload_ended_->cancel();
+}
+
+template <class Stream>
+task<result<void>> exchange<Stream>::upload_rest() {
+    auto& in = client_.in;
+    while (!request_body_.done() && !now_.stop_upload) {
+        if (request_body_.known_remaining() > base::buffer_pool::small_block) {
+            in.reserve(base::buffer_pool::bulk_block - base::buffer::headroom - base::buffer::tailroom);
+            if constexpr (Stream::is_tls) client_.stream.read_in_bulk();
+        }
+        if (in.empty()) {
+            const auto began = clock::now();
+            reading_.arm(timeouts().body_idle);
+            const auto room = in.writable();
+            const auto [ec, n] =
+                co_await client_.stream.async_read_some(asio::buffer(room.data(), room.size()), awaited);
+            if (now_.stop_upload) break;
+            if (ec) co_return client_failure("the body paused for longer than timeouts.body_idle_ms");
+            reading_.disarm();
+            in.commit(n);
+            if (too_slow(n, clock::now() - began))
+                co_return fail(fault::client_timeout, "the body came slower than limits.min_body_rate");
+        }
+        const auto piece = next_piece();
+        if (!piece) co_return piece.error();
+        base::error_code ec;
+        const auto sent = replica_->stream().write_now(*piece, ec);
+        if (ec || sent < piece->size()) {
+            const auto rest = co_await send_rest_to_replica(piece->substr(sent), ec);
+            if (now_.stop_upload) break;
+            if (!rest) {
+                now_.replica_write_failed = true; // it may have answered before it closed: the reply is still read
+                if (rest.error().kind != fault::replica_closed) co_return rest.error();
+                break;
+            }
+        }
+    }
+    reading_.disarm();
+    now_.dispatched = clock::now();
+    co_return result<void>{};
+}
+
+// The reply is complete, or the exchange has failed: nobody wants the rest of the body.
+template <class Stream>
+task<> exchange<Stream>::end_upload() {
+    now_.stop_upload = true;
+    cancel_client(this);
+    replica_->close();
+    while (now_.uploading) co_await upload_ended_->async_wait(awaited);
+    reading_.disarm();
+}
+
+// Past the first 64 KiB a client must keep limits.min_body_rate, over windows of 10 s of waiting for it. The time that
+// the replica takes to read is not the client's.
+template <class Stream>
+bool exchange<Stream>::too_slow(std::size_t received, clock::duration waited) {
+    constexpr std::uint64_t free_bytes = 64 * 1024;
+    constexpr std::chrono::seconds window{10};
+    const auto rate = snapshot_->settings().limits.min_body_rate;
+    if (rate == 0 || now_.body_bytes + received < free_bytes) return false;
+    now_.rate_bytes += received;
+    now_.rate_time += waited;
+    if (now_.rate_time < window) return false;
+    const auto seconds = std::chrono::duration<double>(now_.rate_time).count();
+    const bool slow = static_cast<double>(now_.rate_bytes) < rate * seconds;
+    now_.rate_bytes = 0;
+    now_.rate_time = {};
+    return slow;
+}
+
+} // namespace scoregate::proxy

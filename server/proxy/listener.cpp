@@ -1,0 +1,98 @@
+#include "proxy/listener.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace scoregate::proxy {
+
+namespace {
+
+constexpr int most_at_once = 64; // then others get their turn
+constexpr std::chrono::milliseconds pause_when_exhausted{100};
+constexpr std::chrono::seconds between_complaints{10};
+
+} // namespace
+
+listener::listener(core& on, const dealing& to, int descriptor, entrance through)
+    : on_(on),
+      to_(to),
+      acceptor_(on.where(), base::tcp::v6(), descriptor),
+      pause_(on.where()),
+      through_(through),
+      complaint_(between_complaints) {}
+
+void listener::start() { base::spawn(on_.where(), on_.accepting, accept()); }
+
+void listener::stop() {
+    stopped_ = true;
+    base::error_code ignored;
+    acceptor_.close(ignored);
+    pause_.cancel();
+}
+
+base::task<> listener::accept() {
+    while (!stopped_) {
+        const auto [ec] = co_await acceptor_.async_wait(base::tcp_acceptor::wait_read, base::awaited);
+        if (ec || stopped_) co_return;
+        if (!accept_queued()) {
+            pause_.expires_after(pause_when_exhausted);
+            const auto [ignored] = co_await pause_.async_wait(base::awaited);
+            static_cast<void>(ignored);
+        }
+    }
+}
+
+bool listener::accept_queued() {
+    for (int i = 0; i < most_at_once; ++i) {
+        const int descriptor = ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (descriptor >= 0) {
+            deal(descriptor);
+            continue;
+        }
+        switch (errno) {
+        case EAGAIN: return true;
+        case EMFILE:
+        case ENFILE:
+        case ENOBUFS:
+        case ENOMEM:
+            // The connection stays in the kernel's queue; asking again at once would spin.
+            on_.metrics.accept_errors.add();
+            if (const auto hidden = complaint_.allow(std::chrono::steady_clock::now()))
+                telemetry::log().error("accept: {} ({} more like it): raise the limit of open files or lower "
+                                       "limits.max_connections",
+                                       std::strerror(errno), *hidden);
+            return false;
+        default: continue; // the connection's own trouble (accept(2)): take the next
+        }
+    }
+    return true;
+}
+
+void listener::deal(int descriptor) {
+    std::size_t open = 0;
+    core* least = nullptr;
+    for (core* each : to_.cores) {
+        open += each->open_connections();
+        if (least == nullptr || each->open_connections() < least->open_connections()) least = each;
+    }
+    if (open >= to_.most_connections) {
+        ::close(descriptor);
+        on_.metrics.accept_errors.add();
+        if (const auto hidden = complaint_.allow(std::chrono::steady_clock::now()))
+            telemetry::log().error("a connection was closed at once ({} more like it): limits.max_connections of {} is "
+                                   "reached",
+                                   *hidden, to_.most_connections);
+        return;
+    }
+    least->promise_connection();
+    if (least == &on_)
+        adopt_client(on_, descriptor, through_);
+    else
+        least->post([least, descriptor, through = through_] { adopt_client(*least, descriptor, through); });
+}
+
+} // namespace scoregate::proxy

@@ -1,0 +1,52 @@
+// What is counted per core before a request has a service: connections and TLS handshakes. Owned and written by
+// app::core on its thread; the control thread reads.
+#pragma once
+
+#include "telemetry/counter.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace scoregate::telemetry {
+
+// Why a TLS handshake did not finish. Closed: it is a metric label.
+enum class handshake_failure : std::uint8_t {
+    unsupported_protocol,    // the client cannot speak TLS 1.2
+    no_shared_cipher,        // no cipher suite, curve or signature algorithm in common
+    no_application_protocol, // ALPN without http/1.1
+    plain_http,              // a request in clear on the TLS port
+    client_alert,            // the client refused us: unknown CA, wrong name, expired certificate
+    timeout,
+    closed, // the client went away in the middle
+    other,
+};
+inline constexpr std::size_t handshake_failure_count = static_cast<std::size_t>(handshake_failure::other) + 1;
+
+constexpr std::string_view to_string(handshake_failure reason) {
+    constexpr std::array<std::string_view, handshake_failure_count> words{"unsupported_protocol",
+                                                                          "no_shared_cipher",
+                                                                          "no_application_protocol",
+                                                                          "plain_http",
+                                                                          "client_alert",
+                                                                          "timeout",
+                                                                          "closed",
+                                                                          "other"};
+    return words[static_cast<std::size_t>(reason)];
+}
+
+struct alignas(64) core_metrics {
+    gauge connections;            // client connections open now
+    counter connections_accepted; // since the start
+    counter handshakes_full;
+    counter handshakes_resumed;
+    std::array<counter, handshake_failure_count> handshake_failures;
+    counter accept_errors;
+
+    void handshake_failed(handshake_failure reason) noexcept {
+        handshake_failures[static_cast<std::size_t>(reason)].add();
+    }
+};
+
+} // namespace scoregate::telemetry

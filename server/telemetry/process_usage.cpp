@@ -1,0 +1,71 @@
+#include "telemetry/process_usage.hpp"
+
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+namespace scoregate::telemetry {
+namespace {
+
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+
+// proc(5): field 22 of /proc/self/stat counts clock ticks from boot; `btime` of /proc/stat is when that was.
+nanoseconds start_time() {
+    std::ifstream stat("/proc/self/stat");
+    std::string text(std::istreambuf_iterator<char>(stat), {});
+    // Field 2 is the program's name in parentheses and may hold anything, so count from the last one.
+    const auto name_end = text.rfind(')');
+    if (name_end == std::string::npos) return {};
+    std::istringstream fields(text.substr(name_end + 1));
+    std::string skipped;
+    for (int field = 3; field < 22; ++field) fields >> skipped;
+    std::int64_t ticks = 0;
+    fields >> ticks;
+
+    std::ifstream system("/proc/stat");
+    std::int64_t boot = 0;
+    for (std::string word; system >> word;)
+        if (word == "btime") {
+            system >> boot;
+            break;
+        }
+    return seconds{boot} + nanoseconds{ticks * (1'000'000'000 / sysconf(_SC_CLK_TCK))};
+}
+
+std::uint64_t resident_bytes() {
+    std::ifstream statm("/proc/self/statm");
+    std::uint64_t total_pages = 0, resident_pages = 0;
+    statm >> total_pages >> resident_pages;
+    return resident_pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+std::uint64_t open_fds() {
+    std::error_code ec;
+    std::filesystem::directory_iterator entry("/proc/self/fd", ec);
+    std::uint64_t count = 0;
+    for (; !ec && entry != std::filesystem::directory_iterator{}; entry.increment(ec)) ++count;
+    return count == 0 ? 0 : count - 1; // the one that reads the directory
+}
+
+} // namespace
+
+process_usage read_process_usage() {
+    process_usage now;
+    now.start_time = start_time();
+    timespec cpu{};
+    if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu) == 0) now.cpu = seconds{cpu.tv_sec} + nanoseconds{cpu.tv_nsec};
+    now.resident_bytes = resident_bytes();
+    now.open_fds = open_fds();
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) now.max_fds = limit.rlim_cur;
+    return now;
+}
+
+} // namespace scoregate::telemetry

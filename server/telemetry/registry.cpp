@@ -1,0 +1,223 @@
+#include "telemetry/registry.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <initializer_list>
+#include <map>
+#include <string_view>
+#include <utility>
+
+namespace scoregate::telemetry {
+namespace {
+
+using std::chrono::nanoseconds;
+
+struct label {
+    std::string_view name;
+    std::string_view value;
+};
+using labels = std::initializer_list<label>;
+
+template <class Integer>
+std::string to_text(Integer value) {
+    char digits[24];
+    return {digits, std::to_chars(std::begin(digits), std::end(digits), value).ptr};
+}
+
+// Exactly, without the detour over double: 2500 us is "0.0025".
+std::string to_seconds(nanoseconds duration) {
+    auto text = to_text(duration.count() / 1'000'000'000);
+    auto fraction = to_text(1'000'000'000 + duration.count() % 1'000'000'000);
+    fraction.front() = '.';
+    fraction.erase(fraction.find_last_not_of('0') + 1);
+    if (fraction != ".") text += fraction;
+    return text;
+}
+
+class page {
+public:
+    void family(std::string_view name, std::string_view type, std::string_view help) {
+        name_ = name;
+        append({"# HELP ", name, " ", help, "\n# TYPE ", name, " ", type, "\n"});
+    }
+
+    void sample(labels with, std::string_view value, std::string_view suffix = {}) {
+        append({name_, suffix});
+        char separator = '{';
+        for (const auto& [name, text] : with) {
+            out_ += std::exchange(separator, ',');
+            append({name, "=\""});
+            escape(text);
+            out_ += '"';
+        }
+        append({with.size() ? "} " : " ", value, "\n"});
+    }
+
+    std::string take() { return std::move(out_); }
+
+private:
+    void append(std::initializer_list<std::string_view> parts) {
+        for (const auto part : parts) out_ += part;
+    }
+
+    void escape(std::string_view text) {
+        for (const char c : text) {
+            if (c == '\n') {
+                out_ += "\\n";
+                continue;
+            }
+            if (c == '\\' || c == '"') out_ += '\\';
+            out_ += c;
+        }
+    }
+
+    std::string out_;
+    std::string_view name_;
+};
+
+using slot = service_metrics::per_core;
+
+void requests(page& out, const observations& seen) {
+    out.family("scoregate_requests_total", "counter",
+               "Finished requests by final status code; fault is empty unless scoregate gave up on the request.");
+    for (const auto* of : seen.services) {
+        std::map<std::pair<base::fault, std::uint16_t>, std::uint64_t> sums;
+        for (const auto& core : of->cores())
+            core.requests.for_each([&](base::fault fault, std::uint16_t status, std::uint64_t count) {
+                sums[{fault, status}] += count;
+            });
+        for (const auto& [pair, count] : sums)
+            out.sample({{"service", of->service()},
+                        {"deployment", of->deployment()},
+                        {"code", to_text(pair.second)},
+                        {"fault", base::token(pair.first)}},
+                       to_text(count));
+    }
+}
+
+void durations(page& out, const observations& seen, histogram slot::*which, std::string_view name,
+               std::string_view help) {
+    out.family(name, "histogram", help);
+    for (const auto* of : seen.services) {
+        histogram::reading sum;
+        for (const auto& core : of->cores()) (core.*which).add_to(sum);
+        const auto& bounds = (of->cores().front().*which).bounds();
+        std::uint64_t total = 0;
+        for (std::size_t i = 0; i < sum.counts.size(); ++i) {
+            total += sum.counts[i];
+            out.sample({{"service", of->service()},
+                        {"deployment", of->deployment()},
+                        {"le", i < bounds.size() ? to_seconds(bounds[i]) : "+Inf"}},
+                       to_text(total), "_bucket");
+        }
+        const labels of_service{{"service", of->service()}, {"deployment", of->deployment()}};
+        out.sample(of_service, to_seconds(sum.sum), "_sum");
+        out.sample(of_service, to_text(total), "_count");
+    }
+}
+
+template <class Number>
+void per_service(page& out, const observations& seen, Number slot::*which, std::string_view name, std::string_view type,
+                 std::string_view help) {
+    out.family(name, type, help);
+    for (const auto* of : seen.services) {
+        decltype((of->cores().front().*which).value()) sum = 0;
+        for (const auto& core : of->cores()) sum += (core.*which).value();
+        out.sample({{"service", of->service()}, {"deployment", of->deployment()}}, to_text(sum));
+    }
+}
+
+template <class Number>
+auto over_cores(const observations& seen, Number core_metrics::*which) {
+    decltype((std::declval<core_metrics>().*which).value()) sum = 0;
+    for (const auto* core : seen.cores) sum += (core->*which).value();
+    return sum;
+}
+
+void services(page& out, const observations& seen) {
+    requests(out, seen);
+    durations(out, seen, &slot::request_duration, "scoregate_request_duration_seconds",
+              "First byte of a request to the last byte of its reply.");
+    durations(out, seen, &slot::time_to_first_byte, "scoregate_time_to_first_byte_seconds",
+              "Request head complete to the first byte of the reply written.");
+    durations(out, seen, &slot::overhead, "scoregate_overhead_seconds",
+              "Time scoregate itself adds: neither the client, the queue nor the model.");
+    per_service(out, seen, &slot::in_flight, "scoregate_in_flight", "gauge", "Requests being served now.");
+    per_service(out, seen, &slot::client_gone, "scoregate_client_gone_total", "counter",
+                "Requests whose client went away before its reply was whole.");
+    per_service(out, seen, &slot::replica_connects, "scoregate_replica_connects_total", "counter",
+                "Connections opened to replicas.");
+    per_service(out, seen, &slot::bytes_in, "scoregate_request_bytes_total", "counter",
+                "Bytes of requests read from clients, heads included, TLS not.");
+    per_service(out, seen, &slot::bytes_out, "scoregate_reply_bytes_total", "counter",
+                "Bytes of replies written to clients, heads included, TLS not.");
+}
+
+void connections(page& out, const observations& seen) {
+    out.family("scoregate_connections", "gauge", "Client connections open now.");
+    out.sample({}, to_text(over_cores(seen, &core_metrics::connections)));
+    out.family("scoregate_connections_accepted_total", "counter", "Client connections accepted.");
+    out.sample({}, to_text(over_cores(seen, &core_metrics::connections_accepted)));
+    out.family("scoregate_accept_errors_total", "counter", "Connections that could not be accepted.");
+    out.sample({}, to_text(over_cores(seen, &core_metrics::accept_errors)));
+
+    out.family("scoregate_tls_handshakes_total", "counter", "TLS handshakes finished.");
+    out.sample({{"resumed", "false"}}, to_text(over_cores(seen, &core_metrics::handshakes_full)));
+    out.sample({{"resumed", "true"}}, to_text(over_cores(seen, &core_metrics::handshakes_resumed)));
+    out.family("scoregate_tls_handshake_failures_total", "counter", "TLS handshakes that did not finish.");
+    for (std::size_t i = 0; i < handshake_failure_count; ++i) {
+        std::uint64_t sum = 0;
+        for (const auto* core : seen.cores) sum += core->handshake_failures[i].value();
+        out.sample({{"reason", to_string(static_cast<handshake_failure>(i))}}, to_text(sum));
+    }
+    out.family("scoregate_certificate_not_after_timestamp_seconds", "gauge",
+               "When the certificate in use expires, in seconds since the Unix epoch.");
+    for (const auto& each : seen.certificates)
+        out.sample({{"cname", each.cname}, {"serial", each.serial}},
+                   to_text(each.not_after.time_since_epoch().count()));
+}
+
+void reloads(page& out, const observations& seen) {
+    out.family("scoregate_reloads_total", "counter", "Reloads of each unit.");
+    for (const auto& each : seen.reloads) {
+        out.sample({{"unit", each.unit}, {"result", "success"}}, to_text(each.succeeded));
+        out.sample({{"unit", each.unit}, {"result", "failure"}}, to_text(each.failed));
+    }
+    out.family("scoregate_config_last_reload_successful", "gauge", "1 if the last reload of every unit succeeded.");
+    out.sample({}, std::ranges::all_of(seen.reloads, &reload_counts::last_succeeded) ? "1" : "0");
+}
+
+void process(page& out, const observations& seen) {
+    out.family("scoregate_build_info", "gauge", "Always 1; the version is the label.");
+    out.sample({{"version", seen.version}}, "1");
+    out.family("scoregate_access_log_dropped_total", "counter",
+               "Access log lines lost because the output did not keep up or failed.");
+    out.sample({}, to_text(seen.access_log_dropped));
+    out.family("scoregate_access_log_write_errors_total", "counter", "Failed writes to the access log.");
+    out.sample({}, to_text(seen.access_log_write_errors));
+
+    const auto& usage = seen.process;
+    out.family("process_start_time_seconds", "gauge", "When the process started, in seconds since the Unix epoch.");
+    out.sample({}, to_seconds(usage.start_time));
+    out.family("process_cpu_seconds_total", "counter", "User and system CPU time spent.");
+    out.sample({}, to_seconds(usage.cpu));
+    out.family("process_resident_memory_bytes", "gauge", "Resident memory.");
+    out.sample({}, to_text(usage.resident_bytes));
+    out.family("process_open_fds", "gauge", "Open file descriptors.");
+    out.sample({}, to_text(usage.open_fds));
+    out.family("process_max_fds", "gauge", "Most file descriptors the process may open.");
+    out.sample({}, to_text(usage.max_fds));
+}
+
+} // namespace
+
+std::string prometheus_text(const observations& seen) {
+    page out;
+    services(out, seen);
+    connections(out, seen);
+    reloads(out, seen);
+    process(out, seen);
+    return out.take();
+}
+
+} // namespace scoregate::telemetry

@@ -1,0 +1,48 @@
+// Everything that is counted, as Prometheus text format 0.0.4: what GET /metrics answers. Knows names, help texts and
+// escaping; where the numbers live is the caller's business. Control thread; the result is a page, built per scrape.
+// Own serialiser: the format is a page of rules, and Debian 12 has no prometheus-cpp worth a dependency.
+#pragma once
+
+#include "telemetry/core_metrics.hpp"
+#include "telemetry/process_usage.hpp"
+#include "telemetry/service_metrics.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace scoregate::telemetry {
+
+struct certificate_expiry {
+    std::string cname;  // sslCname of the pair
+    std::string serial; // hexadecimal
+    std::chrono::sys_seconds not_after;
+};
+
+// One reload unit: "configuration" and, later, each certificate pair, key file and the like.
+struct reload_counts {
+    std::string unit;
+    std::uint64_t succeeded = 0;
+    std::uint64_t failed = 0;
+    bool last_succeeded = true; // also before the first reload
+};
+
+// What a scrape reads. All of it outlives the call only.
+struct observations {
+    std::string_view version{};
+    std::span<const service_metrics* const> services{}; // each (service, deployment) once
+    std::span<const core_metrics* const> cores{};
+    std::span<const certificate_expiry> certificates{};
+    std::span<const reload_counts> reloads{};
+    std::uint64_t access_log_dropped = 0;      // lines
+    std::uint64_t access_log_write_errors = 0; // failed writes
+    process_usage process{};
+};
+
+inline constexpr std::string_view prometheus_content_type = "text/plain; version=0.0.4; charset=utf-8";
+
+std::string prometheus_text(const observations&);
+
+} // namespace scoregate::telemetry

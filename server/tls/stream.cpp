@@ -1,0 +1,178 @@
+#include "tls/stream.hpp"
+
+#include <openssl/err.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <new>
+#include <sys/socket.h>
+
+namespace scoregate::tls {
+
+stream::stream(base::tcp_socket socket, SSL_CTX* context, base::buffer_pool& pool)
+    : socket_(std::move(socket)), ssl_(SSL_new(context)), in_(pool) {
+    BIO* const bio = ssl_ ? BIO_new(bio_method()) : nullptr;
+    if (bio == nullptr) throw std::bad_alloc();
+    BIO_set_data(bio, this);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(ssl_.get(), bio, bio); // one reference, owned by the SSL
+    SSL_set_accept_state(ssl_.get());
+}
+
+BIO_METHOD* stream::bio_method() {
+    static BIO_METHOD* const method = [] {
+        auto* made = BIO_meth_new(BIO_TYPE_SOURCE_SINK | BIO_get_new_index(), "scoregate socket");
+        BIO_meth_set_read(made, bio_read);
+        BIO_meth_set_write(made, bio_write);
+        BIO_meth_set_ctrl(made, bio_control);
+        return made;
+    }();
+    return method;
+}
+
+int stream::bio_read(BIO* bio, char* into, int size) {
+    auto& self = *static_cast<stream*>(BIO_get_data(bio));
+    BIO_clear_retry_flags(bio);
+    if (self.in_.empty()) {
+        if (self.socket_error_) return 0; // end of stream as far as OpenSSL is concerned
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    const auto n = std::min(static_cast<std::size_t>(size), self.in_.size());
+    std::memcpy(into, self.in_.data(), n);
+    self.in_.consume(n);
+    return static_cast<int>(n);
+}
+
+int stream::bio_write(BIO* bio, const char* from, int size) {
+    auto& self = *static_cast<stream*>(BIO_get_data(bio));
+    BIO_clear_retry_flags(bio);
+    const auto n =
+        ::send(self.socket_.native_handle(), from, static_cast<std::size_t>(size), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) BIO_set_retry_write(bio);
+    return static_cast<int>(n);
+}
+
+long stream::bio_control(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
+
+std::span<char> stream::room() {
+    in_.reserve(bulk_ ? base::buffer_pool::bulk_block - base::buffer::headroom - base::buffer::tailroom
+                      : base::buffer_pool::small_block - base::buffer::headroom - base::buffer::tailroom);
+    in_.compact();
+    return in_.writable();
+}
+
+void stream::filled(error_code ec, std::size_t bytes) {
+    if (!ec)
+        in_.commit(bytes);
+    else
+        socket_error_ = ec;
+}
+
+error_code stream::failure_of(int result) {
+    const int kind = SSL_get_error(ssl_.get(), result);
+    switch (kind) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE: return asio::error::would_block;
+    case SSL_ERROR_ZERO_RETURN: return asio::error::eof;
+    default: break;
+    }
+    failed_ = true;
+    ERR_clear_error();
+    if (socket_error_ && socket_error_ != asio::error::eof) return socket_error_;
+    if (socket_error_ || kind == SSL_ERROR_SYSCALL) return asio::error::connection_reset;
+    return make_error_code(boost::system::errc::protocol_error);
+}
+
+std::size_t stream::read_now(std::span<char> into, error_code& ec) {
+    std::size_t total = 0;
+    while (total < into.size()) {
+        const int n = SSL_read(ssl_.get(), into.data() + total, static_cast<int>(into.size() - total));
+        if (n <= 0) {
+            const auto why = failure_of(n);
+            if (total == 0) ec = why; // otherwise the next call meets it again
+            break;
+        }
+        total += static_cast<std::size_t>(n);
+        if (in_.empty() && SSL_pending(ssl_.get()) == 0) break; // another SSL_read could only say "retry"
+    }
+    return total;
+}
+
+std::size_t stream::write_now(std::string_view bytes, error_code& ec) {
+    std::size_t total = 0;
+    while (total < bytes.size()) {
+        const int n = SSL_write(ssl_.get(), bytes.data() + total, static_cast<int>(bytes.size() - total));
+        if (n <= 0) {
+            if (const auto why = failure_of(n); why != asio::error::would_block) ec = why;
+            break;
+        }
+        total += static_cast<std::size_t>(n);
+    }
+    return total;
+}
+
+void stream::release_buffers() {
+    if (in_.empty()) in_.release();
+    SSL_free_buffers(ssl_.get()); // refuses by itself while a record is half read or written
+}
+
+void stream::close_notify() {
+    if (failed_ || !SSL_is_init_finished(ssl_.get())) return;
+    SSL_shutdown(ssl_.get()); // does not wait for the peer's; RFC 5246 7.2.1 lets us close at once
+    ERR_clear_error();
+}
+
+namespace {
+
+bool begins_like_http(std::string_view bytes) { return !bytes.empty() && bytes.front() >= 'A' && bytes.front() <= 'Z'; }
+
+handshake_outcome outcome_of(unsigned long reason) {
+    switch (ERR_GET_REASON(reason)) {
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+    case SSL_R_WRONG_VERSION_NUMBER:
+    case SSL_R_VERSION_TOO_LOW: return handshake_outcome::unsupported_protocol;
+    case SSL_R_NO_SHARED_CIPHER: return handshake_outcome::no_shared_cipher;
+    case SSL_R_NO_APPLICATION_PROTOCOL: return handshake_outcome::no_application_protocol;
+    default: break;
+    }
+    const bool alert = ERR_GET_REASON(reason) > SSL_AD_REASON_OFFSET;
+    return alert ? handshake_outcome::client_alert : handshake_outcome::other;
+}
+
+} // namespace
+
+base::task<handshake_outcome> stream::handshake() {
+    bool first = true;
+    for (;;) {
+        const int result = SSL_do_handshake(ssl_.get());
+        if (result == 1) co_return handshake_outcome::finished;
+        switch (SSL_get_error(ssl_.get(), result)) {
+        case SSL_ERROR_WANT_READ: {
+            const auto into = room();
+            const auto [ec, n] =
+                co_await socket_.async_read_some(asio::buffer(into.data(), into.size()), base::awaited);
+            if (ec == asio::error::operation_aborted) co_return handshake_outcome::cancelled;
+            filled(ec, n);
+            if (first && begins_like_http(in_.readable())) co_return handshake_outcome::plain_http;
+            first = false;
+            break;
+        }
+        case SSL_ERROR_WANT_WRITE: {
+            const auto [ec] = co_await socket_.async_wait(base::tcp_socket::wait_write, base::awaited);
+            if (ec == asio::error::operation_aborted) co_return handshake_outcome::cancelled;
+            break;
+        }
+        default: {
+            failed_ = true;
+            const auto reason = ERR_peek_last_error();
+            ERR_clear_error();
+            if (socket_error_ || reason == 0) co_return handshake_outcome::closed;
+            co_return outcome_of(reason);
+        }
+        }
+    }
+}
+
+} // namespace scoregate::tls

@@ -1,0 +1,156 @@
+// TLS over a TCP socket, server side: OpenSSL on a BIO that reads from a buffer which the socket filled (one recv can
+// hold several records) and writes straight to the socket. Models Asio's AsyncReadStream and AsyncWriteStream. Owned by
+// one connection, one thread.
+//
+// Invariants: at most one read and one write in flight; the BIO never waits, it answers "retry"; a failed SSL_read or
+// SSL_write is final (failed_), and then no close_notify is sent (SSL_shutdown(3)).
+// Why not asio::ssl::stream: 68 KiB per connection and two copies more each way
+// (docs/decisions/0002-own-tls-stream.md).
+#pragma once
+
+#include "base/buffer.hpp"
+#include "base/executor.hpp"
+#include "tls/openssl_ptr.hpp"
+
+#include <boost/asio/compose.hpp>
+#include <boost/asio/post.hpp>
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace scoregate::tls {
+
+namespace asio = boost::asio;
+using base::error_code;
+
+enum class handshake_outcome : std::uint8_t {
+    finished,
+    plain_http, // the first bytes are an HTTP method, not a TLS record
+    closed,     // the client went away
+    cancelled,  // a deadline cancelled the socket
+    unsupported_protocol,
+    no_shared_cipher,
+    no_application_protocol,
+    client_alert, // the client refused us, e.g. an unknown CA
+    other,
+};
+
+class stream {
+public:
+    using executor_type = base::executor;
+    static constexpr bool is_tls = true;
+
+    // Throws std::bad_alloc if OpenSSL has no memory for the connection.
+    stream(base::tcp_socket socket, SSL_CTX* context, base::buffer_pool& pool);
+    stream(const stream&) = delete;
+    stream& operator=(const stream&) = delete;
+
+    executor_type get_executor() { return socket_.get_executor(); }
+    base::tcp_socket& socket() { return socket_; }
+    SSL* native_handle() { return ssl_.get(); }
+
+    // Runs the server's side of the handshake. A deadline ends it by cancelling the socket.
+    base::task<handshake_outcome> handshake();
+
+    // Plaintext that is there without waiting, from as many records as fit; 0 with would_block, eof (close_notify),
+    // connection_reset (the peer closed without it) or protocol_error.
+    std::size_t read_now(std::span<char> into, error_code& ec);
+    // Plaintext taken without waiting; fewer than given when the socket is full (then the same bytes must be offered
+    // again, in this or another place: SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER). `ec` only for real errors.
+    std::size_t write_now(std::string_view bytes, error_code& ec);
+    // True if bytes stand here that the socket will not announce again.
+    bool buffered() const { return !in_.empty() || SSL_pending(ssl_.get()) > 0; }
+    // Gives back what an idle connection does not need: our buffer, and OpenSSL's two of 16 KiB.
+    void release_buffers();
+    // Reads in larger strides from now on, for a large body.
+    void read_in_bulk() { bulk_ = true; }
+
+    // Sends close_notify if the socket takes it at once. Not after a failure, nor to cut a reply short.
+    void close_notify();
+
+    template <class Buffers, class Token>
+    auto async_read_some(const Buffers& buffers, Token&& token) {
+        return asio::async_compose<Token, void(error_code, std::size_t)>(
+            read_operation{*this, *asio::buffer_sequence_begin(buffers)}, token, socket_);
+    }
+    template <class Buffers, class Token>
+    auto async_write_some(const Buffers& buffers, Token&& token) {
+        return asio::async_compose<Token, void(error_code, std::size_t)>(
+            write_operation{*this, *asio::buffer_sequence_begin(buffers)}, token, socket_);
+    }
+
+private:
+    // Like Asio's own streams, one call fills only the first buffer of a sequence.
+    struct read_operation {
+        stream& owner;
+        asio::mutable_buffer into;
+        enum { starting, filling, finishing } state = starting;
+        error_code result{};
+        std::size_t transferred = 0;
+
+        template <class Self>
+        void operator()(Self& self, error_code ec = {}, std::size_t n = 0) {
+            if (state == finishing) return self.complete(result, transferred);
+            if (state == filling) {
+                if (ec == asio::error::operation_aborted) return self.complete(ec, 0); // cancelled, not broken
+                owner.filled(ec, n);
+                transferred = owner.read_now({static_cast<char*>(into.data()), into.size()}, result);
+                if (result != asio::error::would_block) return self.complete(result, transferred);
+                result = {};
+            } else if (into.size() == 0 || owner.buffered()) {
+                if (into.size() != 0)
+                    transferred = owner.read_now({static_cast<char*>(into.data()), into.size()}, result);
+                if (result != asio::error::would_block) {
+                    state = finishing; // an initiating function must not complete inline
+                    return asio::post(owner.get_executor(), std::move(self));
+                }
+                result = {};
+            }
+            state = filling;
+            const auto room = owner.room();
+            owner.socket_.async_read_some(asio::buffer(room.data(), room.size()), std::move(self));
+        }
+    };
+    struct write_operation {
+        stream& owner;
+        asio::const_buffer from;
+        enum { starting, waiting, finishing } state = starting;
+        error_code result{};
+        std::size_t transferred = 0;
+
+        template <class Self>
+        void operator()(Self& self, error_code ec = {}, std::size_t = 0) {
+            if (state == finishing) return self.complete(result, transferred);
+            if (state == waiting && ec) return self.complete(ec, 0);
+            if (from.size() != 0)
+                transferred = owner.write_now({static_cast<const char*>(from.data()), from.size()}, result);
+            if (transferred != 0 || result || from.size() == 0) {
+                if (state == waiting) return self.complete(result, transferred);
+                state = finishing;
+                return asio::post(owner.get_executor(), std::move(self));
+            }
+            state = waiting;
+            owner.socket_.async_wait(base::tcp_socket::wait_write, std::move(self));
+        }
+    };
+
+    static BIO_METHOD* bio_method();
+    static int bio_read(BIO*, char*, int);
+    static int bio_write(BIO*, const char*, int);
+    static long bio_control(BIO*, int, long, void*);
+
+    std::span<char> room();                        // where the socket's next bytes go
+    void filled(error_code ec, std::size_t bytes); // they came, or why not
+    error_code failure_of(int result);             // of an SSL_ call that did not succeed
+
+    base::tcp_socket socket_;
+    ssl_ptr ssl_;
+    base::buffer in_;         // ciphertext that OpenSSL has not taken yet
+    error_code socket_error_; // why the socket gives no more; handed out when in_ is used up
+    bool failed_ = false;
+    bool bulk_ = false;
+};
+
+} // namespace scoregate::tls

@@ -1,0 +1,203 @@
+"""Stopping without losing a request, changing the configuration under load, living through a lack of descriptors."""
+import errno
+import http.client
+import pathlib
+import os
+import resource
+import signal
+import socket
+import time
+
+import pytest
+
+from process import wait_until
+from replica import Replica
+from scoregate import begin_reply, exchange, read_reply, send, service
+
+PATH = "/api/v1/service/stream/score"
+
+
+def refuses_connections(gate):
+    try:
+        gate.plain_socket(gate.https).close()
+        return False
+    except ConnectionRefusedError:
+        return True
+
+
+def test_sigterm_drains(gate, replica):
+    with gate.tls_socket() as slow, gate.tls_socket() as streaming, gate.tls_socket() as idle:
+        send(slow, "GET", PATH + "?slow")
+        slow_request = replica.request()
+        send(streaming, "GET", PATH + "?stream")
+        stream = replica.request()
+        stream.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        stream.send_chunk(b"before")
+        response = begin_reply(streaming)
+        assert response.read(6) == b"before"
+        assert exchange(idle, "GET", "/", keep=True).status == 200
+
+        asked = time.monotonic()
+        gate.signal(signal.SIGTERM)
+
+        assert idle.recv(1) == b""  # closed in good order
+        wait_until(lambda: refuses_connections(gate))
+        assert gate.ask_admin("/readyz").status == 503
+        assert gate.ask_admin("/healthz").status == 200
+
+        slow_request.reply(b"worth waiting for")
+        assert read_reply(slow).body == b"worth waiting for"
+        stream.send_chunk(b"after")
+        assert response.read(5) == b"after"
+        stream.send_chunk(b"")
+        stream.done()
+        assert response.read() == b""
+        assert gate.wait() == 0
+        assert time.monotonic() - asked < 5  # drain_ms
+
+
+def test_a_connection_in_use_learns_that_it_ends(gate, replica):
+    with gate.tls_socket() as client:
+        send(client, "GET", PATH)
+        request = replica.request()
+        gate.signal(signal.SIGTERM)
+        wait_until(lambda: refuses_connections(gate))
+        request.reply(b"last")
+        reply = read_reply(client)
+        assert (reply.body, reply.headers["Connection"]) == (b"last", "close")
+        assert client.recv(1) == b""
+    assert gate.wait() == 0
+
+
+def test_a_drain_does_not_last_for_ever(start, replica):
+    gate = start({"stream": service(replica.url)}, timeouts={"drain_ms": 300})
+    with gate.tls_socket() as client:
+        send(client, "GET", PATH)
+        replica.request()
+        gate.signal(signal.SIGTERM)
+        gate.wait(timeout=3)
+
+
+def test_a_second_sigterm_ends_it_now(start, replica):
+    gate = start({"stream": service(replica.url)}, timeouts={"drain_ms": 60000})
+    with gate.tls_socket() as client:
+        send(client, "GET", PATH)
+        replica.request()
+        gate.signal(signal.SIGTERM)
+        wait_until(lambda: refuses_connections(gate))
+        gate.signal(signal.SIGTERM)
+        gate.wait(timeout=3)
+
+
+def test_sigint_drains_too(gate):
+    gate.signal(signal.SIGINT)
+    assert gate.wait() == 0
+
+
+def test_drain_by_the_admin_port(gate):
+    assert gate.ask_admin("/drain", "POST").status == 200
+    assert gate.wait() == 0
+
+
+def by_signal(gate):
+    gate.signal(signal.SIGHUP)
+
+
+def by_admin_port(gate):
+    assert gate.ask_admin("/reload", "POST").status == 200
+
+
+@pytest.mark.parametrize("reload", [by_signal, by_admin_port])
+def test_a_reload_adds_and_removes_services_while_requests_run(gate, replica, reload):
+    second = "/api/v1/service/second/score"
+    with gate.tls_socket() as slow, gate.tls_socket() as kept:
+        send(slow, "GET", PATH)
+        running = replica.request()
+        assert exchange(kept, "GET", second, keep=True).fault == "no_route"
+
+        with Replica(lambda request: request.reply(b"second")) as other:
+            gate.configure(gate.settings | {"services": {"second": service(other.url)}})
+            reload(gate)
+            wait_until(lambda: gate.request("GET", second).body == b"second")
+            assert exchange(kept, "GET", second, keep=True).body == b"second"  # a connection from before
+            assert exchange(kept, "GET", PATH, keep=True).fault == "no_route"
+
+        running.reply(b"first")  # its service is gone, it is not
+        assert read_reply(slow).body == b"first"
+
+
+def test_a_reload_changes_limits(gate, replica):
+    gate.configure(gate.settings | {"limits": {"max_request_bytes": 10}})
+    assert gate.ask_admin("/reload", "POST").status == 200
+    assert gate.request("POST", PATH, b"x" * 11).fault == "body_too_large"
+
+
+def test_a_broken_configuration_is_refused_and_the_old_one_kept(gate, replica):
+    broken = gate.settings | {"colour": "blue", "limits": {"max_headers": -1}}
+    gate.configure(broken)
+    refused = gate.ask_admin("/reload", "POST")
+    assert refused.status == 422
+    for pointer in ("/colour", "/limits/max_headers"):
+        assert pointer.encode() in refused.body
+    with gate.tls_socket() as client:
+        send(client, "GET", PATH)
+        replica.request().reply(b"still here")
+        assert read_reply(client).body == b"still here"
+
+
+def test_a_broken_configuration_by_sighup_is_told(gate):
+    gate.file.write_text("{")
+    gate.signal(signal.SIGHUP)
+    gate.stderr.wait_for(r"(?i)error.*scoregate\.json")
+    assert gate.request("GET", "/").status == 200
+
+
+def test_a_new_address_needs_a_restart_and_is_told(gate, replica):
+    with Replica(lambda request: request.reply(b"second")) as other:
+        gate.configure(gate.settings | {"workers": 2, "services": {"second": service(other.url)}})
+        assert gate.ask_admin("/reload", "POST").status == 200
+        assert gate.request("GET", "/api/v1/service/second/score").body == b"second"  # the rest is applied
+    gate.stderr.wait_for(r"(?i)workers.*restart|restart.*workers")
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def lower_before_start(number):
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (number, number))
+
+
+@pytest.mark.parametrize("when", ["before start", "while running"])
+def test_a_lack_of_descriptors_neither_spins_nor_kills_it(start, when):
+    with Replica(lambda request: request.reply(b"answer")) as replica:
+        gate = start({"stream": service(replica.url)}, preexec=lower_before_start(80) if when == "before start" else None)
+        if when == "while running":
+            resource.prlimit(gate.pid, resource.RLIMIT_NOFILE, (40, 40))
+        crowd = []
+        try:
+            for _ in range(120):
+                sock = socket.socket()
+                sock.setblocking(False)
+                assert sock.connect_ex(("127.0.0.1", gate.https)) in (0, errno.EINPROGRESS)
+                crowd.append(sock)
+            limit = 80 if when == "before start" else 40
+            descriptors = pathlib.Path(f"/proc/{gate.pid}/fd")
+            wait_until(lambda: len(list(descriptors.iterdir())) >= limit // 2)  # they have arrived
+
+            before = cpu_seconds(gate.pid)
+            time.sleep(1)  # the length of the measurement
+            assert cpu_seconds(gate.pid) - before < 0.3
+        finally:
+            for sock in crowd:
+                sock.close()
+
+        def scores():
+            try:
+                return gate.request("GET", PATH).body == b"answer"
+            except (OSError, http.client.HTTPException):
+                return False
+
+        wait_until(scores)
+        assert gate.running

@@ -1,0 +1,168 @@
+// Each form against what the loader takes and against the pattern that the schema has for it: both must agree.
+#include "config/forms.hpp"
+#include "unit/config/written.hpp"
+
+#include <regex>
+
+using namespace scoregate::config;
+
+namespace {
+
+enum class verdict {
+    taken,
+    refused,
+    beyond_the_pattern // refused, but no regular expression says so in reasonable space
+};
+
+struct row {
+    const char* form;
+    std::string text;
+    verdict expected;
+};
+
+bool taken(const std::string& name, const std::string& text, std::string& wrong) {
+    if (name == "address") return address_form.parse(text, wrong).has_value();
+    if (name == "host") return host_form.parse(text, wrong).has_value();
+    if (name == "replica") return replica_form.parse(text, wrong).has_value();
+    REQUIRE(name == "name");
+    return name_form.parse(text, wrong).has_value();
+}
+
+std::string pattern_of(const std::string& form) {
+    std::ifstream in{SCOREGATE_SOURCE_DIR "/config/scoregate.schema.json"};
+    return nlohmann::json::parse(in).at("$defs").at(form).at("pattern");
+}
+
+const std::string long_label(63, 'a');
+const std::string too_long_label(64, 'a');
+// 253 characters is the longest name (RFC 1035, section 2.3.4).
+const std::string longest = long_label + "." + long_label + "." + long_label + "." + std::string(61, 'b');
+
+} // namespace
+
+TEST_CASE("loader and schema take the same texts") {
+    using enum verdict;
+    const auto one = GENERATE(values<row>({
+        {"address", "127.0.0.1:8443", taken},
+        {"address", "0.0.0.0:0", taken},
+        {"address", "[::]:65535", taken},
+        {"address", "[fe80::1]:80", taken},
+        {"address", "[::ffff:10.0.0.1]:80", taken},
+        {"address", "", refused},
+        {"address", ":8443", refused},
+        {"address", "*:8443", refused},
+        {"address", "8443", refused},
+        {"address", "localhost:8443", refused},
+        {"address", "127.0.0.1", refused},
+        {"address", "127.0.0.1:", refused},
+        {"address", "127.0.0.1:65536", refused},
+        {"address", "127.0.0.1:-1", refused},
+        {"address", "127.0.0.1:+1", refused},
+        {"address", "127.0.0.1:08", refused},
+        {"address", "127.0.0.1:80 ", refused},
+        {"address", "127.0.0.256:80", refused},
+        {"address", "127.1:80", refused},
+        {"address", "[127.0.0.1]:80", refused},
+        {"address", "::1:80", refused},
+        {"address", "[::1:80", refused},
+        {"address", "[::1]80", refused},
+        {"address", "[fe80::1%eth0]:80", refused},
+        {"address", "[1::2::3]:80", beyond_the_pattern},
+        {"host", "iris.contoso.com", taken},
+        {"host", "IRIS", taken},
+        {"host", "1.iris", taken},
+        {"host", "xn--bcher-kva.example", taken},
+        {"host", "10.0.0.1", taken},
+        {"host", "::1", taken},
+        {"host", "[::1]", taken},
+        {"host", long_label + ".com", taken},
+        {"host", longest, taken},
+        {"host", longest + "b", refused},
+        {"host", too_long_label + ".com", refused},
+        {"host", "", refused},
+        {"host", ".", refused},
+        {"host", "iris.", refused},
+        {"host", "iris..com", refused},
+        {"host", "-iris.com", refused},
+        {"host", "iris-.com", refused},
+        {"host", "my_iris.com", refused},
+        {"host", "*.contoso.com", refused},
+        {"host", "iris.com:443", refused},
+        {"host", "10.0.0.1:443", refused},
+        {"host", "[::1]:443", refused},
+        {"host", "https://iris.com", refused},
+        {"host", "iris.com/", refused},
+        {"host", "ir is", refused},
+        {"host", "10.0.0.256", refused},
+        {"host", "10.0.1", refused},
+        {"host", "12345", refused},
+        {"host",
+         "b\xc3\xbc"
+         "cher.example",
+         refused},
+        {"host", "[::1", refused},
+        {"host", "1::2::3", beyond_the_pattern},
+        {"replica", "http://127.0.0.1:5001", taken},
+        {"replica", "http://model", taken},
+        {"replica", "http://my_model_1:65535", taken},
+        {"replica", "http://iris-blue.models.svc.cluster.local:1", taken},
+        {"replica", "http://[::1]:5001", taken},
+        {"replica", "http://[::1]", taken},
+        {"replica", "http://" + longest + ":80", taken},
+        {"replica", "http://" + longest + "b:80", refused},
+        {"replica", "", refused},
+        {"replica", "http://", refused},
+        {"replica", "http://:80", refused},
+        {"replica", "127.0.0.1:5001", refused},
+        {"replica", "HTTP://model", refused},
+        {"replica", "http://model:0", refused},
+        {"replica", "http://model:65536", refused},
+        {"replica", "http://model:", refused},
+        {"replica", "http://model:http", refused},
+        {"replica", "http://::1", refused},
+        {"replica", "http://[::1]x", refused},
+        {"replica", "http://[model]", refused},
+        {"replica", "http://model/", refused},
+        {"replica", "http://model/score", refused},
+        {"replica", "http://model?x", refused},
+        {"replica", "http://model#x", refused},
+        {"replica", "http://user@model", refused},
+        {"replica", "http://user:secret@model", refused},
+        {"replica", "http://10.0.0.256", refused},
+        {"replica", "http://mo del", refused},
+        {"replica", "https://model", refused},
+        {"replica", "http+unix:///run/model.sock", refused},
+        {"replica", "dns://model:80", refused},
+        {"replica", "srv+http://model", refused},
+        {"name", "iris", taken},
+        {"name", "I-2-", taken},
+        {"name", long_label, taken},
+        {"name", too_long_label, refused},
+        {"name", "", refused},
+        {"name", "2iris", refused},
+        {"name", "-iris", refused},
+        {"name", "my_iris", refused},
+        {"name", "my.iris", refused},
+        {"name", "iris/score", refused},
+        {"name", "*", refused},
+    }));
+    CAPTURE(one.form, one.text);
+    std::string wrong;
+    CHECK(::taken(one.form, one.text, wrong) == (one.expected == taken));
+    CHECK(wrong.empty() == (one.expected == taken));
+    CHECK(std::regex_match(one.text, std::regex{pattern_of(one.form)}) == (one.expected != refused));
+}
+
+TEST_CASE("an address is written in one way") {
+    std::string wrong;
+    CHECK(to_text(address_form.parse("[0:0::0001]:80", wrong).value()) == "[::1]:80");
+    CHECK(to_text(address_form.parse("127.0.0.1:80", wrong).value()) == "127.0.0.1:80");
+}
+
+TEST_CASE("a text with a NUL in it is refused") {
+    using namespace std::string_literals;
+    std::string wrong;
+    CHECK_FALSE(path_form.parse("a\0b"s, wrong));
+    CHECK_FALSE(log_path_form.parse("a\0b"s, wrong));
+    CHECK_FALSE(host_form.parse("10.0.0.1\0"s, wrong));
+}

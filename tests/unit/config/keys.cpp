@@ -1,0 +1,203 @@
+// What the code reads, what config/scoregate.schema.json allows and what docs/configuration.md says are the same keys
+// with the same types, defaults, ranges and units; and the examples are files that scoregate takes.
+#include "unit/config/written.hpp"
+
+#include <algorithm>
+#include <map>
+#include <sstream>
+
+using namespace scoregate::config;
+using nlohmann::json;
+
+namespace {
+
+const std::filesystem::path source_folder{SCOREGATE_SOURCE_DIR};
+
+std::string text_of(const std::filesystem::path& file) {
+    std::ifstream in{file};
+    REQUIRE(in.good());
+    return {std::istreambuf_iterator<char>{in}, {}};
+}
+
+json schema() { return json::parse(text_of(source_folder / "config/scoregate.schema.json")); }
+
+bool starts(const std::string& type, const std::string& base) { return type == base || type == base + "|null"; }
+
+// The schema's node of one key; what is only for readers (description, uniqueItems) is left out.
+json expected_node(const key_description& key, const std::vector<key_description>& all) {
+    auto node = json::object();
+    const auto form = json{{"$ref", "#/$defs/" + key.form}};
+    const bool nullable = key.type.ends_with("|null");
+    if (starts(key.type, "string") && !key.form.empty()) {
+        if (nullable) {
+            node["anyOf"] = {form, {{"type", "null"}}};
+        } else {
+            node = form;
+        }
+    } else if (nullable) {
+        node["type"] = {key.type.substr(0, key.type.find('|')), "null"};
+    } else {
+        node["type"] = key.type;
+    }
+    if (!key.fallback.empty()) node["default"] = json::parse(key.fallback);
+    if (!key.words.empty()) node["enum"] = key.words;
+    if (!key.unit.empty()) node["x-unit"] = key.unit;
+    auto minimum = "minimum";
+    auto maximum = "maximum";
+    if (key.type == "array") {
+        minimum = "minItems";
+        maximum = "maxItems";
+        node["items"] = form;
+    } else if (starts(key.type, "object")) {
+        minimum = "minProperties";
+        maximum = "maxProperties";
+        if (key.form.empty()) {
+            node["additionalProperties"] = false;
+            for (const auto& child : all) {
+                const auto last = child.pattern.rfind('/');
+                if (child.required && child.pattern.substr(0, last) == key.pattern) {
+                    node["required"].push_back(child.pattern.substr(last + 1));
+                }
+            }
+        } else {
+            node["propertyNames"] = form;
+        }
+    }
+    if (key.minimum) node[minimum] = *key.minimum;
+    if (key.maximum) node[maximum] = *key.maximum;
+    return node;
+}
+
+void collect(const json& node, const std::string& pointer, std::map<std::string, json>& out) {
+    auto own = node;
+    if (own.contains("propertyNames")) own.erase("additionalProperties");
+    for (const auto* key : {"properties", "description", "uniqueItems"}) own.erase(key);
+    out[pointer] = own;
+    if (node.contains("properties")) {
+        for (const auto& [key, child] : node["properties"].items()) collect(child, child_pointer(pointer, key), out);
+    }
+    if (node.contains("propertyNames")) collect(node.at("additionalProperties"), child_pointer(pointer, "*"), out);
+}
+
+void replace_all(std::string& text, const std::string& from, const std::string& to) {
+    for (auto at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
+        text.replace(at, from.size(), to);
+    }
+}
+
+// The first five cells of a key's row in docs/configuration.md.
+std::string expected_row(const key_description& key) {
+    auto name = key.pattern.substr(1);
+    replace_all(name, "/", ".");
+    replace_all(name, "*", "NAME");
+    auto type = key.type;
+    replace_all(type, "|", " or ");
+    replace_all(type, "array", "list");
+    std::string range;
+    const auto add = [&range](const std::string& part) { range += (range.empty() ? "" : ", ") + part; };
+    if (key.minimum && key.maximum) {
+        const auto from = std::to_string(*key.minimum);
+        add(key.minimum == key.maximum ? "exactly " + from : from + ".." + std::to_string(*key.maximum));
+    } else if (key.minimum) {
+        add(std::to_string(*key.minimum) + " or more");
+    }
+    for (const auto& word : key.words) add("`" + word + "`");
+    if (!key.form.empty()) add("[" + key.form + "](#forms)");
+    const auto fallback = key.required ? "required" : key.fallback.empty() ? "none" : "`" + key.fallback + "`";
+    return "| `" + name + "` | " + type + " | " + fallback + " | " + range + " | " + key.unit + " |";
+}
+
+} // namespace
+
+TEST_CASE("the schema lists the keys of the code, and no others") {
+    const auto keys = describe_keys();
+    std::map<std::string, json> in_schema;
+    collect(schema(), "", in_schema);
+    in_schema.erase("");
+    std::map<std::string, json> in_code;
+    for (const auto& key : keys) in_code[key.pattern] = expected_node(key, keys);
+    REQUIRE(in_code.size() == keys.size());
+    for (const auto& [pattern, node] : in_code) {
+        CAPTURE(pattern);
+        REQUIRE(in_schema.count(pattern) == 1);
+        CHECK(in_schema[pattern] == node);
+    }
+    for (const auto& [pattern, node] : in_schema) {
+        CAPTURE(pattern);
+        CHECK(in_code.count(pattern) == 1);
+    }
+}
+
+TEST_CASE("the schema's root is closed and knows that TLS needs three keys") {
+    const auto root = schema();
+    CHECK(root.at("type") == "object");
+    CHECK(root.at("additionalProperties") == false);
+    CHECK(root.at("required") == json{"services"});
+    CHECK(root.at("if").at("properties").at("allowInsecureConnections").at("const") == true);
+    CHECK(root.at("else").at("required") == json{"sslCertPemFile", "sslKeyPemFile", "sslCname"});
+}
+
+TEST_CASE("the documentation lists the keys of the code, and no others") {
+    const auto text = text_of(source_folder / "docs/configuration.md");
+    std::vector<std::string> documented;
+    std::istringstream in{text};
+    for (std::string line; std::getline(in, line);) {
+        if (line.starts_with("| `")) documented.push_back(line);
+    }
+    const auto keys = describe_keys();
+    for (const auto& key : keys) {
+        const auto row = expected_row(key);
+        CAPTURE(row);
+        const auto found = std::count_if(documented.begin(), documented.end(), [&row](const std::string& line) {
+            return line.starts_with(row) && line.size() > row.size() + 10; // with its meaning
+        });
+        CHECK(found == 1);
+    }
+    CHECK(documented.size() == keys.size());
+    for (const auto& key : keys) {
+        if (!key.form.empty()) {
+            CAPTURE(key.form);
+            CHECK(text.find("\n| " + key.form + " |") != std::string::npos);
+        }
+    }
+}
+
+TEST_CASE("the examples are taken") {
+    const auto* const name =
+        GENERATE("config/scoregate.json", "config/examples/smallest.json", "config/examples/insecure-development.json");
+    CAPTURE(name);
+    const auto result = load({source_folder / name, {}});
+    CHECK(lines(result.problems) == std::vector<std::string>{});
+    CHECK(result.warnings.empty());
+    CHECK(result.value);
+}
+
+TEST_CASE("no example is left untested") {
+    std::size_t examples = 0;
+    for (const auto& entry : std::filesystem::directory_iterator{source_folder / "config/examples"}) {
+        examples += entry.path().extension() == ".json" ? 1 : 0;
+    }
+    CHECK(examples == 2);
+}
+
+TEST_CASE("config/scoregate.json shows every key, at its default") {
+    const auto example = json::parse(text_of(source_folder / "config/scoregate.json"), nullptr, true, true);
+    for (const auto& key : describe_keys()) {
+        auto at = key.pattern;
+        replace_all(at, "/services/*", "/services/iris");
+        replace_all(at, "/deployments/*", "/deployments/blue");
+        CAPTURE(at);
+        const json::json_pointer pointer{at};
+        REQUIRE(example.contains(pointer));
+        const bool shown_by_example = at == "/services/iris/hosts" || key.type.starts_with("object");
+        if (!key.fallback.empty() && !shown_by_example) CHECK(example[pointer] == json::parse(key.fallback));
+    }
+}
+
+TEST_CASE("the smallest example in the documentation is the file") {
+    const auto text = text_of(source_folder / "docs/configuration.md");
+    const auto start = text.find("```json\n") + 8;
+    const auto shown = text.substr(start, text.find("```", start) - start);
+    const auto file = text_of(source_folder / "config/examples/smallest.json");
+    CHECK(json::parse(shown) == json::parse(file, nullptr, true, true));
+}

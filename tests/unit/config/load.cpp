@@ -1,0 +1,414 @@
+#include "unit/config/written.hpp"
+
+using namespace scoregate::config;
+using namespace std::chrono_literals;
+using nlohmann::json;
+
+namespace {
+
+using texts = std::vector<std::string>;
+
+// The valid file with one value put in, or taken out when `value` is empty.
+std::string changed(const std::string& pointer, const std::string& value) {
+    auto tree = valid();
+    const json::json_pointer at{pointer};
+    if (value.empty()) {
+        tree[at.parent_pointer()].erase(at.back());
+    } else {
+        tree[at] = json::parse(value);
+    }
+    return tree.dump(2);
+}
+
+std::string pointers(const problems& all) {
+    std::string out;
+    for (const auto& one : all) out += one.pointer + "\n";
+    return out;
+}
+
+const std::string blue = "/services/iris/deployments/blue";
+
+} // namespace
+
+TEST_CASE("the defaults are the contract's") {
+    const written file{valid().dump()};
+    const auto result = file.load();
+    CHECK(lines(result.problems) == texts{});
+    CHECK(result.warnings == texts{});
+    REQUIRE(result.value);
+    const auto& s = *result.value;
+    CHECK(s.file == file.file());
+    CHECK(s.certificate.value().certificate == (file.folder() / "tls/cert.pem").string());
+    CHECK(s.certificate.value().key == "/keys/key.pem");
+    CHECK_FALSE(s.allow_insecure_connections);
+    CHECK_FALSE(s.refuse_expired);
+    CHECK(s.listen_on.https == std::vector<endpoint>{{"::", 8443}});
+    CHECK(s.listen_on.http == std::vector<endpoint>{{"::", 8080}});
+    CHECK(s.listen_on.public_https_port == 443);
+    CHECK(s.admin.listen == endpoint{"127.0.0.1", 9001});
+    CHECK(s.admin.hosts.empty());
+    CHECK(s.workers == 0);
+    CHECK(s.limits.max_connections == 50000);
+    CHECK(s.limits.max_header_bytes == 65536);
+    CHECK(s.limits.max_headers == 100);
+    CHECK(s.limits.max_request_bytes == 104857600);
+    CHECK(s.limits.min_body_rate == 16384);
+    CHECK(s.timeouts.handshake == 10s);
+    CHECK(s.timeouts.header == 10s);
+    CHECK(s.timeouts.body_idle == 30s);
+    CHECK(s.timeouts.keep_alive == 75s);
+    CHECK(s.timeouts.connect == 2s);
+    CHECK(s.timeouts.stream_idle == 300s);
+    CHECK(s.timeouts.drain_grace == 0s);
+    CHECK(s.timeouts.drain == 30s);
+    CHECK(s.access_log.path == "-");
+    CHECK(s.access_log.format == log_format::json);
+    REQUIRE(s.services.size() == 1);
+    CHECK(s.services[0].name == "iris");
+    CHECK(s.services[0].hosts.empty());
+    CHECK(s.services[0].require_tls);
+    CHECK(s.services[0].live.name == "blue");
+    CHECK(s.services[0].live.replicas == std::vector<replica>{{"http://127.0.0.1:5001", "127.0.0.1", 5001}});
+    CHECK(s.services[0].live.settings.request_timeout == 5s);
+    CHECK_FALSE(s.services[0].live.settings.total_timeout);
+}
+
+TEST_CASE("every key is read, with comments between") {
+    const written file{R"(// a comment
+    { "allowInsecureConnections": false, "sslCertPemFile": "../c.pem", "sslKeyPemFile": "k.pem", // another
+      "sslCname": "WWW.contoso.com", "refuse_expired": true,
+      "listen": { "https": ["127.0.0.1:1", "[::1]:2"], "http": [], "public_https_port": 8443 },
+      "admin": { "listen": null, "hosts": ["Ops.contoso.com", "[::0001]"] },
+      "workers": 3,
+      "limits": { "max_connections": 4, "max_header_bytes": 2048, "max_headers": 5, "max_request_bytes": 5000000000,
+                  "min_body_rate": 0 },
+      "timeouts": { "handshake_ms": 11, "header_ms": 12, "body_idle_ms": 13, "keep_alive_ms": 14, "connect_ms": 15,
+                    "stream_idle_ms": 86400000, "drain_grace_ms": 17, "drain_ms": 18 },
+      "access_log": { "path": "log/access", "format": "json" },
+      "services": {
+        "wine": { "auth_mode": "none", "deployments": { "Green-2": { "replicas": ["http://wine"] } } },
+        "iris": { "hosts": ["IRIS.contoso.com", "10.0.0.1"], "require_tls": false, "auth_mode": "none",
+                  "deployments": { "blue": { "replicas": ["http://My_Model:81", "http://[::1]"],
+                    "request_settings": { "request_timeout_ms": 600000, "total_timeout_ms": 86400000 } } } } } })"};
+    const auto result = file.load();
+    CHECK(lines(result.problems) == texts{});
+    REQUIRE(result.value);
+    const auto& s = *result.value;
+    REQUIRE(s.certificate);
+    CHECK(s.certificate->certificate == (file.folder().parent_path() / "c.pem").string());
+    CHECK(s.certificate->key == (file.folder() / "k.pem").string());
+    CHECK(s.certificate->cname == "www.contoso.com");
+    CHECK(s.refuse_expired);
+    CHECK(s.listen_on.https == std::vector<endpoint>{{"127.0.0.1", 1}, {"::1", 2}});
+    CHECK(s.listen_on.http.empty());
+    CHECK(s.listen_on.public_https_port == 8443);
+    CHECK_FALSE(s.admin.listen);
+    CHECK(s.admin.hosts == texts{"ops.contoso.com", "::1"});
+    CHECK(s.workers == 3);
+    CHECK(s.limits.max_connections == 4);
+    CHECK(s.limits.max_header_bytes == 2048);
+    CHECK(s.limits.max_headers == 5);
+    CHECK(s.limits.max_request_bytes == 5000000000);
+    CHECK(s.limits.min_body_rate == 0);
+    CHECK(s.timeouts.handshake == 11ms);
+    CHECK(s.timeouts.header == 12ms);
+    CHECK(s.timeouts.body_idle == 13ms);
+    CHECK(s.timeouts.keep_alive == 14ms);
+    CHECK(s.timeouts.connect == 15ms);
+    CHECK(s.timeouts.stream_idle == 24h);
+    CHECK(s.timeouts.drain_grace == 17ms);
+    CHECK(s.timeouts.drain == 18ms);
+    CHECK(s.access_log.path == (file.folder() / "log/access").string());
+    REQUIRE(s.services.size() == 2); // sorted by name
+    CHECK(s.services[1].name == "wine");
+    CHECK(s.services[1].live.name == "Green-2");
+    CHECK(s.services[1].live.replicas == std::vector<replica>{{"http://wine", "wine", 80}});
+    CHECK(s.services[0].hosts == texts{"iris.contoso.com", "10.0.0.1"});
+    CHECK_FALSE(s.services[0].require_tls);
+    CHECK(s.services[0].live.replicas ==
+          std::vector<replica>{{"http://My_Model:81", "my_model", 81}, {"http://[::1]", "::1", 80}});
+    CHECK(s.services[0].live.settings.request_timeout == 10min); // longer than Azure's cap of 300 s
+    CHECK(s.services[0].live.settings.total_timeout == 24h);
+}
+
+TEST_CASE("the access log can be off in two ways") {
+    CHECK_FALSE(written{changed("/access_log", "null")}.load().value.value().access_log.path);
+    CHECK_FALSE(written{changed("/access_log", R"({"path": null})")}.load().value.value().access_log.path);
+}
+
+TEST_CASE("what is wrong is refused at its pointer, with what to do") {
+    struct row {
+        std::string at, value, pointer, fragment;
+    };
+    const auto same = [](const std::string& at, const std::string& value, const std::string& fragment) {
+        return row{at, value, at, fragment};
+    };
+    const auto one = GENERATE_COPY(values<row>({
+        // types and ranges
+        same("/allowInsecureConnections", "\"yes\"", "must be true or false, not the string \"yes\""),
+        same("/refuse_expired", "1", "must be true or false, not 1"),
+        same("/sslCname", "5", "must be a string, not 5"),
+        same("/workers", "-1", "from 0 to 1024, not -1"),
+        same("/workers", "1025", "from 0 to 1024, not 1025"),
+        same("/workers", "2.0", "must be an integer"),
+        same("/workers", "18446744073709551615", "must be an integer from 0 to 1024"),
+        same("/workers", "null", "not null"),
+        same("/listen", "[]", "must be an object, not a list"),
+        same("/listen/https", "\"[::]:8443\"", "must be a list of strings"),
+        same("/listen/public_https_port", "0", "from 1 to 65535"),
+        same("/listen/public_https_port", "65536", "from 1 to 65535"),
+        same("/admin", "null", "must be an object"),
+        same("/admin/listen", "9001", "must be a string or null, not 9001"),
+        same("/limits/max_connections", "0", "from 1 to 1000000"),
+        same("/limits/max_connections", "1000001", "from 1 to 1000000"),
+        same("/limits/max_header_bytes", "1023", "from 1024 to 1048576 bytes"),
+        same("/limits/max_header_bytes", "1048577", "from 1024 to 1048576 bytes"),
+        same("/limits/max_headers", "0", "from 1 to 1000"),
+        same("/limits/max_headers", "1001", "from 1 to 1000"),
+        same("/limits/max_request_bytes", "0", "from 1 to 1099511627776 bytes"),
+        same("/limits/max_request_bytes", "1099511627777", "from 1 to 1099511627776 bytes"),
+        same("/limits/min_body_rate", "-1", "from 0 to 1073741824 bytes/s"),
+        same("/limits/min_body_rate", "1073741825", "from 0 to 1073741824 bytes/s"),
+        same("/timeouts/handshake_ms", "0", "from 1 to 86400000 ms"),
+        same("/timeouts/header_ms", "86400001", "from 1 to 86400000 ms"),
+        same("/timeouts/body_idle_ms", "0", "from 1 to 86400000 ms"),
+        same("/timeouts/keep_alive_ms", "0", "from 1 to 86400000 ms"),
+        same("/timeouts/connect_ms", "0", "from 1 to 86400000 ms"),
+        same("/timeouts/stream_idle_ms", "0", "from 1 to 86400000 ms"),
+        same("/timeouts/drain_grace_ms", "-1", "from 0 to 86400000 ms"),
+        same("/timeouts/drain_ms", "0", "from 1 to 86400000 ms"),
+        same("/access_log", "\"-\"", "must be an object or null"),
+        same("/access_log/path", "\"\"", "is not a place for a log"),
+        same("/access_log/format", "\"text\"", "must be \"json\", not the string \"text\""),
+        same("/access_log/format", "7", "must be \"json\", not 7"),
+        same(blue + "/request_settings/request_timeout_ms", "0", "from 1 to 86400000 ms"),
+        same(blue + "/request_settings/request_timeout_ms", "null", "not null"),
+        same(blue + "/request_settings/total_timeout_ms", "0", "or null, not 0"),
+        // unknown keys
+        same("/sslCertPemFil", "\"x\"", "did you mean \"sslCertPemFile\"?"),
+        same("/sslcertpemfile", "\"x\"", "did you mean \"sslCertPemFile\"?"),
+        same("/ssl_cname", "\"x\"", "did you mean \"sslCname\"?"),
+        same("/limits/max_heders", "1", "did you mean \"max_headers\"?"),
+        same("/services/iris/host", "[]", "did you mean \"hosts\"?"),
+        same(blue + "/replica", "[]", "did you mean \"replicas\"?"),
+        same("/serv1ce", "{}", "did you mean \"services\"?"),         // two letters away
+        same("/serv1", "{}", "is not a key of scoregate: remove it"), // four
+        same("/limits/max_hdrs", "1", "remove it"),                   // three
+        same("/compression", "true", "is not a key of scoregate: remove it"),
+        row{"/a~1b~0c", "1", "/a~1b~0c", "is not a key of scoregate"},
+        // names
+        row{"/services/1iris", valid()["services"]["iris"].dump(), "/services/1iris", "a letter first"},
+        row{"/services/my_iris", valid()["services"]["iris"].dump(), "/services/my_iris", "is not a name"},
+        row{"/services/" + std::string(64, 'a'), valid()["services"]["iris"].dump(),
+            "/services/" + std::string(64, 'a'), "1 to 63"},
+        same("/services/wine", "5", "must be an object, not 5"),
+        // services and deployments
+        same("/services", "", "is missing: it must hold at least one service"),
+        same("/services", "{}", "must hold at least one service"),
+        same("/services", "[]", "must be an object, not a list"),
+        same("/services/iris/auth_mode", "", "authentication by key or token is not built yet"),
+        same("/services/iris/auth_mode", "\"key\"", "write \"auth_mode\": \"none\""),
+        same("/services/iris/auth_mode", "\"aml_token\"", "not built yet"),
+        same("/services/iris/auth_mode", "null", "cannot be null"),
+        same("/services/iris/deployments", "", "must hold exactly one deployment"),
+        same("/services/iris/deployments", "{}", "exactly one deployment, as traffic between several is not built yet"),
+        row{"/services/iris/deployments/green", R"({"replicas": ["http://b"]})", "/services/iris/deployments",
+            "exactly one deployment, as traffic between several is not built yet; it holds 2"},
+        same(blue + "/replicas", "", "is missing: give a list with at least one"),
+        same(blue + "/replicas", "[]", "is empty: give at least one"),
+        same(blue + "/replicas", "\"http://a\"", "must be a list of strings"),
+        row{blue + "/replicas", R"(["http://a", 5])", blue + "/replicas/1", "must be a string"},
+        row{blue + "/replicas", R"(["http://a", "http://b", "http://A:80"])", blue + "/replicas/2",
+            "is the same replica as " + blue + "/replicas/0"},
+        row{blue + "/replicas", R"(["tcp://a", "http://b", "http://b"])", blue + "/replicas/0", "is not a replica"},
+        row{blue + "/replicas", R"(["https://a"])", blue + "/replicas/0", "uses https://, which is not built yet"},
+        // hosts
+        row{"/services/iris/hosts", R"(["a.b", "A.B"])", "/services/iris/hosts/1", "taken by /services/iris/hosts/0"},
+        row{"/services/iris/hosts", R"(["a.b:443"])", "/services/iris/hosts/0", "without scheme, port"},
+        row{"/admin/hosts", R"(["*.b"])", "/admin/hosts/0", "wildcard"},
+        // addresses
+        row{"/listen/https", R"(["localhost:1"])", "/listen/https/0", "write an IP address and a port"},
+        row{"/listen/http", R"(["127.0.0.1:65536"])", "/listen/http/0", "from 0 to 65535"},
+        row{"/listen/https", "[]", "/listen/https", "because allowInsecureConnections is false"},
+        row{"/listen/https", R"(["[::]:8080"])", "/listen/http/0", "collides with [::]:8080 of /listen/https/0"},
+        row{"/listen/https", R"(["127.0.0.1:1", "127.0.0.1:1"])", "/listen/https/1", "give one of them another port"},
+        row{"/listen/https", R"(["0.0.0.0:1", "127.0.0.1:1"])", "/listen/https/1", "collides"},
+        row{"/listen/https", R"(["127.0.0.1:1", "[::]:1"])", "/listen/https/1", "collides"},
+        row{"/listen/https", R"(["[::1]:1", "[0:0::1]:1"])", "/listen/https/1", "collides"},
+        row{"/listen/https", R"(["127.0.0.1:9001"])", "/admin/listen", "of /listen/https/0"},
+        // the certificate
+        same("/sslCertPemFile", "", "sslKeyPemFile and sslCname need it"),
+        same("/sslKeyPemFile", "", "sslCertPemFile and sslCname need it"),
+        same("/sslCname", "", "sslCertPemFile and sslKeyPemFile need it"),
+        same("/sslCertPemFile", "\"\"", "is not the path of a file"),
+        same("/sslKeyPemFile", "\"\"", "is not the path of a file"),
+        same("/sslCname", "\"*.contoso.com\"", "neither a DNS name nor an IP address"),
+    }));
+    CAPTURE(one.at, one.value);
+    const written file{changed(one.at, one.value)};
+    const auto result = file.load();
+    CHECK_FALSE(result.value);
+    CAPTURE(lines(result.problems));
+    auto expected = one.pointer + "\n";
+    if (one.fragment == "is not a replica") expected += blue + "/replicas/2\n"; // the duplicate is seen behind it
+    REQUIRE(pointers(result.problems) == expected);
+    CHECK(result.problems[0].file == file.file());
+    CHECK_THAT(result.problems[0].message, Catch::Contains(one.fragment));
+}
+
+TEST_CASE("keys of the contract that are not built are named as such") {
+    const std::string at =
+        GENERATE("/sslSecret", "/certificates", "/ticket_keys_dir", "/acme", "/client_ca", "/user", "/trusted_proxies",
+                 "/dns", "/tracing", "/default_service", "/services_dir", "/listen/proxy_protocol", "/admin/token_file",
+                 "/limits/max_connections_per_ip", "/limits/request_buffer_bytes", "/limits/buffer_memory_bytes",
+                 "/limits/allow", "/limits/deny", "/services/iris/keys", "/services/iris/forward_authorization",
+                 "/services/iris/traffic", "/services/iris/mirror_traffic", "/services/iris/error_mapping",
+                 "/services/iris/cors", "/services/iris/rate_limit", "/services/iris/routes",
+                 "/services/iris/deployments/blue/readiness_probe", "/services/iris/deployments/blue/host_header",
+                 "/services/iris/deployments/blue/request_settings/max_concurrent_requests_per_instance",
+                 "/services/iris/deployments/blue/request_settings/max_queue_wait_ms",
+                 "/services/iris/deployments/blue/request_settings/max_queue_length",
+                 "/services/iris/deployments/blue/request_settings/on_abandon",
+                 "/services/iris/deployments/blue/request_settings/abandon_max_ms");
+    const std::string value = GENERATE("null", "[]");
+    const auto result = written{changed(at, value)}.load();
+    REQUIRE(pointers(result.problems) == at + "\n");
+    CHECK_THAT(result.problems[0].message, Catch::EndsWith("\" is not built yet; remove it"));
+}
+
+TEST_CASE("no TLS settings need the permission to do without, and both remedies are named") {
+    auto tree = valid();
+    for (const auto* key : {"sslCertPemFile", "sslKeyPemFile", "sslCname"}) tree.erase(key);
+    const auto refused = written{tree.dump()}.load();
+    REQUIRE(pointers(refused.problems) == "/sslCertPemFile\n");
+    CHECK_THAT(refused.problems[0].message, Catch::Contains("sslCertPemFile, sslKeyPemFile and sslCname") &&
+                                                Catch::Contains("allowInsecureConnections to true"));
+
+    tree["allowInsecureConnections"] = true;
+    const auto allowed = written{tree.dump()}.load();
+    REQUIRE(allowed.value);
+    CHECK(allowed.value->allow_insecure_connections);
+    CHECK_FALSE(allowed.value->certificate);
+    CHECK(allowed.warnings.empty());
+
+    tree["listen"]["http"] = json::array();
+    const auto nowhere = written{tree.dump()}.load();
+    REQUIRE(pointers(nowhere.problems) == "/listen/http\n");
+}
+
+TEST_CASE("each missing part of the certificate is named") {
+    auto tree = valid();
+    tree.erase("sslCertPemFile");
+    tree.erase("sslCname");
+    const auto result = written{tree.dump()}.load();
+    REQUIRE(pointers(result.problems) == "/sslCertPemFile\n/sslCname\n");
+    CHECK_THAT(result.problems[1].message, Catch::Contains("sslKeyPemFile needs it"));
+}
+
+TEST_CASE("left-over TLS settings only warn without TLS, even if partial or odd") {
+    auto tree = valid();
+    tree["allowInsecureConnections"] = true;
+    tree.erase("sslKeyPemFile");
+    tree["sslCname"] = "*";
+    const written file{tree.dump()};
+    const auto result = file.load();
+    REQUIRE(result.value);
+    CHECK_FALSE(result.value->certificate);
+    REQUIRE(result.warnings.size() == 2);
+    CHECK(result.warnings[0] ==
+          file.file() + ": /sslCertPemFile: is not used, because allowInsecureConnections is true");
+    CHECK_THAT(result.warnings[1], Catch::Contains(": /sslCname: "));
+}
+
+TEST_CASE("a host leads to one service") {
+    auto tree = valid();
+    tree["services"]["iris"]["hosts"] = {"a.contoso.com", "shared.contoso.com"};
+    tree["services"]["wine"] = valid()["services"]["iris"];
+    tree["services"]["wine"]["hosts"] = {"Shared.contoso.com"};
+    const auto result = written{tree.dump()}.load();
+    REQUIRE(pointers(result.problems) == "/services/wine/hosts/0\n");
+    CHECK_THAT(result.problems[0].message, Catch::Contains("taken by /services/iris/hosts/1"));
+}
+
+TEST_CASE("port 0 never collides") {
+    const auto result = written{changed("/listen", R"({"https": ["127.0.0.1:0", "127.0.0.1:0"], "http": ["[::]:0"]})")};
+    CHECK(lines(result.load().problems) == texts{});
+}
+
+TEST_CASE("the same port on different addresses does not collide") {
+    const written file{changed("/listen", R"({"https": ["127.0.0.1:1", "127.0.0.2:1", "[::1]:1"], "http": []})")};
+    CHECK(lines(file.load().problems) == texts{});
+}
+
+TEST_CASE("all problems come at once, in the order of the file") {
+    const written file{R"({
+      "services": { "wine": { "auth_mode": "none", "deployments": { "blue": { "replicas": ["dns://x"] } } },
+                    "iris": { "deployments": {}, "hosts": ["a b"] } },
+      "workers": -1,
+      "refuse_expird": true,
+      "admin": { "token_file": "t", "listen": "x" },
+      "acme": {} })"};
+    CHECK(pointers(file.load().problems) == "/sslCertPemFile\n"
+                                            "/services/wine/deployments/blue/replicas/0\n"
+                                            "/services/iris/auth_mode\n"
+                                            "/services/iris/deployments\n"
+                                            "/services/iris/hosts/0\n"
+                                            "/workers\n"
+                                            "/refuse_expird\n"
+                                            "/admin/token_file\n"
+                                            "/admin/listen\n"
+                                            "/acme\n");
+}
+
+TEST_CASE("a key given twice is refused wherever it is") {
+    const written file{R"({ "allowInsecureConnections": true, "workers": 1, "workers": 1, "workers": 1,
+      "services": { "iris": { "auth_mode": "none", "deployments": { "blue": { "replicas": ["http://a", "http://b"] } } },
+                    "i/s": { }, "i/s": { "auth_mode": "none", "deployments": { "blue": { "replicas": ["http://a"] } } } },
+      "admin": { "hosts": [], "listen": null, "hosts": [] } })"};
+    const auto result = file.load();
+    CAPTURE(lines(result.problems));
+    REQUIRE(pointers(result.problems) == "/workers\n/services/i~1s\n/services/i~1s\n/admin/hosts\n");
+    CHECK(result.problems[0].message == "is given more than once: keep one of them");
+    CHECK(result.problems[3].message == "is given more than once: keep one of them");
+}
+
+TEST_CASE("the same key in different objects is not given twice") {
+    CHECK(written{changed("/admin", R"({"listen": "127.0.0.1:1", "hosts": []})")}.load().value);
+}
+
+TEST_CASE("a syntax error is told with line and column") {
+    struct row {
+        const char* text;
+        const char* fragment;
+    };
+    const auto one = GENERATE(values<row>({
+        {"{\n  \"workers\": 1,\n}", "line 3, column 1"},
+        {"", "line 1, column 1"},
+        {"{ /* never closed", "comment"},
+        {"{} {}", "line 1, column 4"},
+        {"{ \"sslCname\": \"\xff\" }", "line 1, column 16"},
+        {"{ 'workers': 1 }", "line 1, column 3"},
+        {"{ \"workers\": NaN }", "line 1, column 14"},
+    }));
+    CAPTURE(one.text);
+    const written file{one.text};
+    const auto result = file.load();
+    CHECK_FALSE(result.value);
+    REQUIRE(result.problems.size() == 1);
+    CHECK(result.problems[0].file == file.file());
+    CHECK(result.problems[0].pointer.empty());
+    CHECK_THAT(result.problems[0].message, Catch::StartsWith("is not JSON: parse error at line ") &&
+                                               Catch::Contains(one.fragment) && Catch::Contains("comma"));
+}
+
+TEST_CASE("a file that is no object or no file at all is refused") {
+    CHECK(lines(written{"[]"}.load().problems).size() == 1);
+    const written file{"{}"};
+    const auto absent = load({file.file() + "x", {}});
+    REQUIRE(absent.problems.size() == 1);
+    CHECK(to_string(absent.problems[0]) == file.file() + "x: cannot be read (No such file or directory): name a "
+                                                         "readable configuration file with --config");
+    const auto folder = load({file.folder().string(), {}});
+    REQUIRE(folder.problems.size() == 1);
+    CHECK_THAT(folder.problems[0].message, Catch::Contains("Is a directory"));
+}

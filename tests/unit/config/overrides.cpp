@@ -1,0 +1,143 @@
+#include "unit/config/written.hpp"
+
+using namespace scoregate::config;
+using namespace std::chrono_literals;
+
+namespace {
+
+using texts = std::vector<std::string>;
+
+texts described(const std::vector<override_setting>& all) {
+    texts out;
+    for (const auto& one : all) out.push_back(one.key + "|" + one.value + "|" + one.origin);
+    return out;
+}
+
+} // namespace
+
+TEST_CASE("--set words are split at the first =") {
+    problems wrong;
+    const auto settings = parse_set_options({"sslCname=a=b", "listen.https=", "workers", "=5"}, wrong);
+    CHECK(described(settings) == texts{"sslCname|a=b|--set sslCname", "listen.https||--set listen.https"});
+    REQUIRE(wrong.size() == 2);
+    CHECK_THAT(to_string(wrong[0]), Catch::StartsWith("--set workers: is not KEY=VALUE"));
+    CHECK_THAT(to_string(wrong[1]), Catch::StartsWith("--set =5: is not KEY=VALUE"));
+}
+
+TEST_CASE("only SCOREGATE_SET_ is taken from the environment") {
+    const char* const environment[] = {"SCOREGATE_SET_listen__https=127.0.0.1:1,[::1]:2",
+                                       "SCOREGATE_LOG=x",
+                                       "PATH=/bin",
+                                       "scoregate_set_workers=1",
+                                       "SCOREGATE_SET_services__my-iris__require_tls=a=b",
+                                       nullptr};
+    CHECK(described(environment_overrides(environment)) ==
+          texts{"listen.https|127.0.0.1:1,[::1]:2|SCOREGATE_SET_listen__https",
+                "services.my-iris.require_tls|a=b|SCOREGATE_SET_services__my-iris__require_tls"});
+}
+
+TEST_CASE("values are converted by the type of the key") {
+    const written file{valid().dump()};
+    const auto result = file.load_with(
+        {"refuse_expired=True", "workers=4", "sslCname=Other.contoso.com", "listen.https=127.0.0.1:1, [::1]:2",
+         "listen.http=", "admin.listen=null", "admin.hosts=a.b", "access_log.path=null",
+         "limits.max_request_bytes=5000000000", "services.iris.require_tls=FALSE",
+         "services.iris.hosts=iris.contoso.com", "services.iris.deployments.blue.replicas=http://a,http://b:1",
+         "services.iris.deployments.blue.request_settings.total_timeout_ms=7"});
+    CHECK(lines(result.problems) == texts{});
+    REQUIRE(result.value);
+    const auto& s = *result.value;
+    CHECK(s.refuse_expired);
+    CHECK(s.workers == 4);
+    CHECK(s.certificate.value().cname == "other.contoso.com");
+    CHECK(s.listen_on.https == std::vector<endpoint>{{"127.0.0.1", 1}, {"::1", 2}});
+    CHECK(s.listen_on.http.empty());
+    CHECK_FALSE(s.admin.listen);
+    CHECK(s.admin.hosts == texts{"a.b"});
+    CHECK_FALSE(s.access_log.path);
+    CHECK(s.limits.max_request_bytes == 5000000000);
+    REQUIRE(s.services.size() == 1);
+    CHECK_FALSE(s.services[0].require_tls);
+    CHECK(s.services[0].hosts == texts{"iris.contoso.com"});
+    CHECK(s.services[0].live.replicas == std::vector<replica>{{"http://a", "a", 80}, {"http://b:1", "b", 1}});
+    CHECK(s.services[0].live.settings.total_timeout == 7ms);
+}
+
+TEST_CASE("later overrides win, over the file too") {
+    auto tree = valid();
+    tree["workers"] = 1;
+    const written file{tree.dump()};
+    CHECK(file.load_with({"workers=2", "workers=3"}).value.value().workers == 3);
+    tree["workers"] = "wrong";
+    CHECK(written{tree.dump()}.load_with({"workers=2"}).value.value().workers == 2);
+}
+
+TEST_CASE("what is absent or null is opened by a key inside it") {
+    auto tree = valid();
+    tree["access_log"] = nullptr;
+    tree.erase("services");
+    const written file{tree.dump()};
+    const auto result = file.load_with(
+        {"access_log.path=-", "services.wine.auth_mode=none", "services.wine.deployments.blue.replicas=http://a"});
+    CHECK(lines(result.problems) == texts{});
+    CHECK(result.value.value().access_log.path == "-");
+    CHECK(result.value.value().services.at(0).name == "wine");
+}
+
+TEST_CASE("relative paths start at the file's folder wherever they come from") {
+    const written file{valid().dump()};
+    const auto result = file.load_with({"sslCertPemFile=other/c.pem", "access_log.path=access.log"});
+    REQUIRE(result.value);
+    CHECK(result.value->certificate.value().certificate == (file.folder() / "other/c.pem").string());
+    CHECK(result.value->access_log.path == (file.folder() / "access.log").string());
+}
+
+TEST_CASE("Azure's switch works on a file with TLS settings") {
+    const written file{valid().dump()};
+    const auto result = file.load_with({"allowInsecureConnections=True"});
+    REQUIRE(result.value);
+    CHECK_FALSE(result.value->certificate);
+    CHECK(result.warnings.size() == 3);
+}
+
+TEST_CASE("a wrong override is refused by its origin") {
+    struct row {
+        const char* word;
+        const char* problem;
+    };
+    const auto one = GENERATE(values<row>({
+        {"workers=many", "--set workers: /workers: must be an integer from 0 to 1024, not the string \"many\""},
+        {"workers=5x", "--set workers: /workers: must be an integer"},
+        {"workers=99999999999999999999", "--set workers: /workers: must be an integer"},
+        {"workers=null", "--set workers: /workers: must be an integer"},
+        {"workers=2000", "--set workers: /workers: must be an integer from 0 to 1024, not 2000"},
+        {"workers.x=1", "--set workers.x: /workers/x: cannot be set: /workers is not an object in the file"},
+        {"refuse_expired=yes", "--set refuse_expired: /refuse_expired: must be true or false"},
+        {"refuse_expired=", "--set refuse_expired: /refuse_expired: must be true or false"},
+        {"listen=x", "--set listen: /listen: must be an object"},
+        {"listen.htps=x", "--set listen.htps: /listen/htps: is not a key of scoregate: did you mean \"https\"?"},
+        {"Workers=1", "--set Workers: /Workers: is not a key of scoregate: did you mean \"workers\"?"},
+        {"colour.of.it=1", "--set colour.of.it: /colour: is not a key of scoregate: remove it"},
+        {"acme.contact=me", "--set acme.contact: /acme: \"acme\" is not built yet; remove it"},
+        {"listen.https=x,[::]:1", "--set listen.https: /listen/https/0: the string \"x\" is not an address"},
+        {"listen.https=,[::]:1", "--set listen.https: /listen/https/0: the string \"\" is not an address"},
+        {"sslCname=\xff", "--set sslCname: /sslCname: the string \"\\ufffd\" is neither a DNS name"},
+        {"services.iris.auth_mode=key", "--set services.iris.auth_mode: /services/iris/auth_mode: cannot be"},
+    }));
+    CAPTURE(one.word);
+    auto tree = valid();
+    tree["workers"] = 1;
+    const auto result = written{tree.dump()}.load_with({one.word});
+    CHECK_FALSE(result.value);
+    CAPTURE(lines(result.problems));
+    REQUIRE(result.problems.size() == 1);
+    CHECK_THAT(lines(result.problems)[0], Catch::StartsWith(one.problem));
+}
+
+TEST_CASE("what an override leaves out inside what it made is its problem") {
+    const auto result = written{valid().dump()}.load_with({"services.wine.require_tls=true"});
+    REQUIRE(result.problems.size() == 2);
+    CHECK(result.problems[0].file == "--set services.wine.require_tls");
+    CHECK(result.problems[0].pointer == "/services/wine/auth_mode");
+    CHECK(result.problems[1].pointer == "/services/wine/deployments");
+}

@@ -1,0 +1,41 @@
+#include "telemetry/process_usage.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+using namespace scoregate::telemetry;
+using namespace std::chrono_literals;
+
+TEST_CASE("open descriptors are counted exactly") {
+    const auto before = read_process_usage();
+    const int fd = ::open("/dev/null", O_RDONLY);
+    REQUIRE(fd >= 0);
+    const auto after = read_process_usage();
+    ::close(fd);
+    CHECK(before.open_fds >= 1);
+    CHECK(after.open_fds == before.open_fds + 1);
+    CHECK(read_process_usage().open_fds == before.open_fds);
+}
+
+TEST_CASE("the descriptor limit is the soft one") {
+    rlimit limit{};
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    CHECK(read_process_usage().max_fds == limit.rlim_cur);
+}
+
+TEST_CASE("start time lies in the past and does not move, CPU time and memory are ours") {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    const auto first = read_process_usage();
+    CHECK(first.start_time > 0ns);
+    CHECK(first.start_time <= now + 1s); // boot time is told in whole seconds
+    CHECK(first.start_time > now - 1h);  // the test began within its time limit
+    CHECK(first.cpu > 0ns);
+    CHECK(first.resident_bytes > 64 * 1024);
+
+    const auto second = read_process_usage();
+    CHECK(second.start_time == first.start_time);
+    CHECK(second.cpu > first.cpu);
+}

@@ -1,0 +1,273 @@
+#include "telemetry/registry.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <vector>
+
+using namespace scoregate;
+using namespace scoregate::telemetry;
+using namespace std::chrono_literals;
+
+namespace {
+
+std::vector<std::string> lines_of(const std::string& text) {
+    std::vector<std::string> lines;
+    std::istringstream in(text);
+    for (std::string line; std::getline(in, line);) lines.push_back(line);
+    return lines;
+}
+
+// The samples of one family, its HELP and TYPE lines not among them.
+std::string family(const std::string& text, const std::string& name) {
+    std::string found;
+    bool inside = false;
+    for (const auto& line : lines_of(text)) {
+        if (line.starts_with("# HELP ")) inside = line.starts_with("# HELP " + name + " ");
+        if (inside && !line.starts_with("#")) found += line + "\n";
+    }
+    return found;
+}
+
+std::set<std::string> types(const std::string& text) {
+    std::set<std::string> found;
+    for (const auto& line : lines_of(text))
+        if (line.starts_with("# TYPE ")) CHECK(found.insert(line.substr(7)).second);
+    return found;
+}
+
+} // namespace
+
+TEST_CASE("a page without services still names every family") {
+    CHECK(types(prometheus_text({})) == std::set<std::string>{
+                                            "process_cpu_seconds_total counter",
+                                            "process_max_fds gauge",
+                                            "process_open_fds gauge",
+                                            "process_resident_memory_bytes gauge",
+                                            "process_start_time_seconds gauge",
+                                            "scoregate_accept_errors_total counter",
+                                            "scoregate_access_log_dropped_total counter",
+                                            "scoregate_access_log_write_errors_total counter",
+                                            "scoregate_build_info gauge",
+                                            "scoregate_certificate_not_after_timestamp_seconds gauge",
+                                            "scoregate_client_gone_total counter",
+                                            "scoregate_config_last_reload_successful gauge",
+                                            "scoregate_connections gauge",
+                                            "scoregate_connections_accepted_total counter",
+                                            "scoregate_in_flight gauge",
+                                            "scoregate_overhead_seconds histogram",
+                                            "scoregate_reloads_total counter",
+                                            "scoregate_replica_connects_total counter",
+                                            "scoregate_reply_bytes_total counter",
+                                            "scoregate_request_bytes_total counter",
+                                            "scoregate_request_duration_seconds histogram",
+                                            "scoregate_requests_total counter",
+                                            "scoregate_time_to_first_byte_seconds histogram",
+                                            "scoregate_tls_handshake_failures_total counter",
+                                            "scoregate_tls_handshakes_total counter",
+                                        });
+}
+
+TEST_CASE("docs/metrics.md lists every metric with its type, and no other") {
+    std::ifstream page(SCOREGATE_SOURCE_DIR "/docs/metrics.md");
+    REQUIRE(page);
+    std::set<std::string> documented;
+    const std::set<std::string> kinds{"counter", "gauge", "histogram"};
+    for (std::string line; std::getline(page, line);) {
+        std::istringstream cells(line); // | `name{labels}` | type | meaning |
+        std::string name, type;
+        std::getline(cells, name, '`');
+        std::getline(cells, name, '`');
+        std::getline(cells, type, '|');
+        std::getline(cells, type, '|');
+        if (type.size() > 2 && kinds.contains(type.substr(1, type.size() - 2)))
+            documented.insert(name.substr(0, name.find('{')) + " " + type.substr(1, type.size() - 2));
+    }
+    CHECK(documented == types(prometheus_text({})));
+}
+
+TEST_CASE("requests of all cores are one sample per status code and fault") {
+    service_metrics iris("iris", "blue", 2), unmatched("", "", 2);
+    for (int i = 0; i < 3; ++i) iris.at(0).requests.add(base::fault::none, 200);
+    iris.at(1).requests.add(base::fault::none, 200);
+    iris.at(1).requests.add(base::fault::connect_failed, 502);
+    iris.at(0).requests.add(base::fault::model_error, 502);
+    unmatched.at(1).requests.add(base::fault::no_route, 404);
+    const service_metrics* const all[] = {&iris, &unmatched};
+    CHECK(family(prometheus_text({.services = all}), "scoregate_requests_total") ==
+          "scoregate_requests_total{service=\"iris\",deployment=\"blue\",code=\"200\",fault=\"\"} 4\n"
+          "scoregate_requests_total{service=\"iris\",deployment=\"blue\",code=\"502\",fault=\"connect_failed\"} 1\n"
+          "scoregate_requests_total{service=\"iris\",deployment=\"blue\",code=\"502\",fault=\"model_error\"} 1\n"
+          "scoregate_requests_total{service=\"\",deployment=\"\",code=\"404\",fault=\"no_route\"} 1\n");
+}
+
+TEST_CASE("buckets are cumulative, in seconds, and end with +Inf, sum and count") {
+    service_metrics iris("iris", "blue", 2);
+    iris.at(0).request_duration.observe(1ms);
+    iris.at(0).request_duration.observe(2ms);
+    iris.at(1).request_duration.observe(90ms);
+    iris.at(1).request_duration.observe(400s);
+    const service_metrics* const all[] = {&iris};
+    const auto text = prometheus_text({.services = all});
+
+    std::string expected;
+    const std::pair<const char*, int> buckets[] = {
+        {"0.001", 1}, {"0.0025", 2}, {"0.005", 2}, {"0.01", 2}, {"0.025", 2}, {"0.05", 2},
+        {"0.1", 3},   {"0.25", 3},   {"0.5", 3},   {"1", 3},    {"2.5", 3},   {"5", 3},
+        {"10", 3},    {"30", 3},     {"100", 3},   {"300", 3},  {"+Inf", 4},
+    };
+    const std::string name = "scoregate_request_duration_seconds", labels = "service=\"iris\",deployment=\"blue\"";
+    for (const auto& [bound, count] : buckets)
+        expected += name + "_bucket{" + labels + ",le=\"" + bound + "\"} " + std::to_string(count) + "\n";
+    expected += name + "_sum{" + labels + "} 400.093\n" + name + "_count{" + labels + "} 4\n";
+    CHECK(family(text, name) == expected);
+}
+
+TEST_CASE("the three histograms are told apart, and overhead is fine enough for microseconds") {
+    service_metrics iris("iris", "blue", 1);
+    iris.at(0).request_duration.observe(1s);
+    iris.at(0).time_to_first_byte.observe(2s);
+    iris.at(0).overhead.observe(60us);
+    const service_metrics* const all[] = {&iris};
+    const auto text = prometheus_text({.services = all});
+    const std::string labels = "{service=\"iris\",deployment=\"blue\"} ";
+    const auto has = [&](const std::string& line) {
+        return ("\n" + text).find("\n" + line + "\n") != std::string::npos;
+    };
+    CHECK(has("scoregate_request_duration_seconds_sum" + labels + "1"));
+    CHECK(has("scoregate_time_to_first_byte_seconds_sum" + labels + "2"));
+    CHECK(has("scoregate_overhead_seconds_sum" + labels + "0.00006"));
+    CHECK(has("scoregate_overhead_seconds_bucket{service=\"iris\",deployment=\"blue\",le=\"0.00005\"} 0"));
+    CHECK(has("scoregate_overhead_seconds_bucket{service=\"iris\",deployment=\"blue\",le=\"0.000075\"} 1"));
+}
+
+TEST_CASE("numbers of a service are summed over its cores") {
+    service_metrics iris("iris", "blue", 2);
+    iris.at(0).in_flight.add(3);
+    iris.at(1).in_flight.sub(1);
+    iris.at(0).client_gone.add(1);
+    iris.at(1).replica_connects.add(2);
+    iris.at(0).bytes_in.add(1000);
+    iris.at(1).bytes_in.add(1);
+    iris.at(0).bytes_out.add(18'000'000'000'000'000'000u);
+    const service_metrics* const all[] = {&iris};
+    const auto text = prometheus_text({.services = all});
+    const auto value = [&](const std::string& name) { return family(text, name); };
+    const std::string labels = "{service=\"iris\",deployment=\"blue\"} ";
+    CHECK(value("scoregate_in_flight") == "scoregate_in_flight" + labels + "2\n");
+    CHECK(value("scoregate_client_gone_total") == "scoregate_client_gone_total" + labels + "1\n");
+    CHECK(value("scoregate_replica_connects_total") == "scoregate_replica_connects_total" + labels + "2\n");
+    CHECK(value("scoregate_request_bytes_total") == "scoregate_request_bytes_total" + labels + "1001\n");
+    CHECK(value("scoregate_reply_bytes_total") == "scoregate_reply_bytes_total" + labels + "18000000000000000000\n");
+}
+
+TEST_CASE("connections and handshakes of all cores") {
+    core_metrics one, two;
+    one.connections.add(5);
+    two.connections.sub(2);
+    one.connections_accepted.add(7);
+    two.accept_errors.add(1);
+    one.handshakes_full.add(2);
+    two.handshakes_resumed.add(9);
+    one.handshake_failed(handshake_failure::no_shared_cipher);
+    two.handshake_failed(handshake_failure::no_shared_cipher);
+    two.handshake_failed(handshake_failure::other);
+    const core_metrics* const cores[] = {&one, &two};
+    const auto text = prometheus_text({.cores = cores});
+    CHECK(family(text, "scoregate_connections") == "scoregate_connections 3\n");
+    CHECK(family(text, "scoregate_connections_accepted_total") == "scoregate_connections_accepted_total 7\n");
+    CHECK(family(text, "scoregate_accept_errors_total") == "scoregate_accept_errors_total 1\n");
+    CHECK(family(text, "scoregate_tls_handshakes_total") == "scoregate_tls_handshakes_total{resumed=\"false\"} 2\n"
+                                                            "scoregate_tls_handshakes_total{resumed=\"true\"} 9\n");
+    CHECK(family(text, "scoregate_tls_handshake_failures_total") ==
+          "scoregate_tls_handshake_failures_total{reason=\"unsupported_protocol\"} 0\n"
+          "scoregate_tls_handshake_failures_total{reason=\"no_shared_cipher\"} 2\n"
+          "scoregate_tls_handshake_failures_total{reason=\"no_application_protocol\"} 0\n"
+          "scoregate_tls_handshake_failures_total{reason=\"plain_http\"} 0\n"
+          "scoregate_tls_handshake_failures_total{reason=\"client_alert\"} 0\n"
+          "scoregate_tls_handshake_failures_total{reason=\"timeout\"} 0\n"
+          "scoregate_tls_handshake_failures_total{reason=\"closed\"} 0\n"
+          "scoregate_tls_handshake_failures_total{reason=\"other\"} 1\n");
+}
+
+TEST_CASE("certificates, reloads, build and process") {
+    const certificate_expiry certificates[] = {{"www.contoso.com", "0A1B", std::chrono::sys_seconds{1893456000s}}};
+    const reload_counts good[] = {{"configuration", 3, 0, true}, {"certificate", 1, 2, true}};
+    const reload_counts bad[] = {{"configuration", 3, 0, true}, {"certificate", 1, 3, false}};
+    observations seen{.version = "0.1.0",
+                      .certificates = certificates,
+                      .reloads = good,
+                      .access_log_dropped = 17,
+                      .access_log_write_errors = 4,
+                      .process = {.start_time = 1769860800250ms,
+                                  .cpu = 1234567891ns,
+                                  .resident_bytes = 4096,
+                                  .open_fds = 12,
+                                  .max_fds = 1024}};
+    const auto text = prometheus_text(seen);
+    CHECK(family(text, "scoregate_certificate_not_after_timestamp_seconds") ==
+          "scoregate_certificate_not_after_timestamp_seconds{cname=\"www.contoso.com\",serial=\"0A1B\"} 1893456000\n");
+    CHECK(family(text, "scoregate_reloads_total") ==
+          "scoregate_reloads_total{unit=\"configuration\",result=\"success\"} 3\n"
+          "scoregate_reloads_total{unit=\"configuration\",result=\"failure\"} 0\n"
+          "scoregate_reloads_total{unit=\"certificate\",result=\"success\"} 1\n"
+          "scoregate_reloads_total{unit=\"certificate\",result=\"failure\"} 2\n");
+    CHECK(family(text, "scoregate_config_last_reload_successful") == "scoregate_config_last_reload_successful 1\n");
+    CHECK(family(text, "scoregate_build_info") == "scoregate_build_info{version=\"0.1.0\"} 1\n");
+    CHECK(family(text, "scoregate_access_log_dropped_total") == "scoregate_access_log_dropped_total 17\n");
+    CHECK(family(text, "scoregate_access_log_write_errors_total") == "scoregate_access_log_write_errors_total 4\n");
+    CHECK(family(text, "process_start_time_seconds") == "process_start_time_seconds 1769860800.25\n");
+    CHECK(family(text, "process_cpu_seconds_total") == "process_cpu_seconds_total 1.234567891\n");
+    CHECK(family(text, "process_resident_memory_bytes") == "process_resident_memory_bytes 4096\n");
+    CHECK(family(text, "process_open_fds") == "process_open_fds 12\n");
+    CHECK(family(text, "process_max_fds") == "process_max_fds 1024\n");
+
+    seen.reloads = bad;
+    CHECK(family(prometheus_text(seen), "scoregate_config_last_reload_successful") ==
+          "scoregate_config_last_reload_successful 0\n");
+}
+
+TEST_CASE("label values are escaped: quotes, backslashes and newlines only") {
+    const certificate_expiry certificates[] = {{"a\"b\\c\nd\te\xc3\xa9", "", std::chrono::sys_seconds{1s}}};
+    CHECK(
+        family(prometheus_text({.certificates = certificates}), "scoregate_certificate_not_after_timestamp_seconds") ==
+        "scoregate_certificate_not_after_timestamp_seconds{cname=\"a\\\"b\\\\c\\nd\te\xc3\xa9\",serial=\"\"} 1\n");
+}
+
+TEST_CASE("every line of a full page is a comment or a sample of the family before it") {
+    service_metrics iris("iris", "blue", 1);
+    iris.at(0).requests.add(base::fault::none, 200);
+    core_metrics core;
+    const service_metrics* const all[] = {&iris};
+    const core_metrics* const cores[] = {&core};
+    const auto text = prometheus_text({.version = "1", .services = all, .cores = cores});
+    REQUIRE(text.ends_with('\n'));
+    std::string name, kind;
+    for (const auto& line : lines_of(text)) {
+        CAPTURE(line);
+        std::istringstream words(line);
+        std::string first, second;
+        words >> first >> second;
+        if (second == "HELP") {
+            words >> name;
+            CHECK(line.find('\\') == std::string::npos);
+            CHECK(line.size() > std::string("# HELP ").size() + name.size() + 1);
+        } else if (second == "TYPE") {
+            std::string of;
+            words >> of >> kind;
+            CHECK(of == name);
+        } else {
+            const auto value = line.substr(line.rfind(' ') + 1);
+            CHECK(value.find_first_not_of("0123456789.") == std::string::npos);
+            CHECK_FALSE(value.empty());
+            auto of = first.substr(0, first.find('{'));
+            if (kind == "histogram") of.erase(of.rfind('_')); // _bucket, _sum, _count
+            CHECK(of == name);
+            CHECK((first.find('{') == std::string::npos) != (first.back() == '}'));
+            CHECK(std::count(first.begin(), first.end(), '"') == 2 * std::count(first.begin(), first.end(), '='));
+        }
+    }
+}
