@@ -43,6 +43,7 @@ app::exit_code serve(const arguments& given, bool only_check) {
     auto found = app::check(source);
     problems.insert(problems.end(), found.problems.begin(), found.problems.end());
     for (const auto& each : found.warnings) telemetry::log().warn("{}", each);
+    for (const auto& each : found.alarms) telemetry::log().error("{}", each);
     if (!problems.empty()) {
         print(problems);
         return app::refused;

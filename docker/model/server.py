@@ -5,7 +5,6 @@ Run by gunicorn (see `run`); its logger is the only log.
 """
 import json
 import logging
-import os
 import time
 import uuid
 

@@ -89,10 +89,15 @@ bool process::open_sockets() {
     return all;
 }
 
-// The first answers of DNS are awaited before anything is served.
+// The first answers of DNS are awaited before anything is served; the admin port tells so meanwhile.
 base::task<> process::start() {
+    if (admin_socket_) {
+        admin_ = std::make_unique<control::admin_server>(where(), admin_socket_->descriptor, settings_.admin.hosts,
+                                                         operations());
+        admin_->start();
+    }
     co_await names_.resolve(settings_);
-    const auto first = assembly_.build(settings_, names_);
+    const auto first = assembly_.build(reloader_.running(), names_);
     const auto tickets = tls::random_ticket_keys();
     for (unsigned i = 0; i < core_count_; ++i) {
         auto context = certificate_ ? tls::make_server_context(*certificate_, tickets) : tls::ssl_ctx_ptr{};
@@ -107,11 +112,6 @@ base::task<> process::start() {
     cores_.front()->post([this] {
         for (auto& each : listeners_) each->start();
     });
-    if (admin_socket_) {
-        admin_ = std::make_unique<control::admin_server>(where(), admin_socket_->descriptor, settings_.admin.hosts,
-                                                         operations());
-        admin_->start();
-    }
     if (stage_ == stage::starting) stage_ = stage::serving;
     base::spawn(where(), tasks_, reloader_.follow_names());
     announce();

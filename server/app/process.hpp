@@ -35,6 +35,7 @@ struct checked {
     std::shared_ptr<const tls::certificate> certificate;
     config::problems problems;
     std::vector<std::string> warnings;
+    std::vector<std::string> alarms; // of the certificate: clients will object
     bool outside_validity = false; // the leaf is expired or not yet valid
 };
 

@@ -50,7 +50,10 @@ public:
 
     char* data() { return block_.bytes.get() + begin_; }
     std::string_view readable() const { return {block_.bytes.get() + begin_, size()}; }
-    std::span<char> writable() { return {block_.bytes.get() + end_, block_.size - tailroom - end_}; }
+    std::span<char> writable() {
+        if (!has_block()) return {};
+        return {block_.bytes.get() + end_, block_.size - tailroom - end_};
+    }
     void commit(std::size_t n) { end_ += n; }
     void consume(std::size_t n) {
         begin_ += n;

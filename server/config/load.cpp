@@ -55,6 +55,7 @@ load_result load(const source& from) {
         make_absolute(read, from.file);
         read.file = from.file;
         out.warnings = reader.take_warnings();
+        out.certificate = read.certificate;
         out.value = std::move(read);
     }
     out.problems = tree.take_problems();

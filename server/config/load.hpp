@@ -27,6 +27,8 @@ struct source {
 
 struct load_result {
     std::optional<settings> value;     // empty when there is any problem
+    // As far as it could be read, also beside problems elsewhere: so that the pair's own can be told with them.
+    std::optional<certificate_files> certificate;
     config::problems problems;         // all of them, in the file's order
     std::vector<std::string> warnings; // left-over TLS settings with allowInsecureConnections and the like
 };

@@ -19,6 +19,7 @@ std::vector<std::string> keep_restart_only(config::settings& next, const config:
     };
     keep(next.allow_insecure_connections, running.allow_insecure_connections, "/allowInsecureConnections");
     keep(next.certificate, running.certificate, "/sslCertPemFile, /sslKeyPemFile or /sslCname");
+    keep(next.refuse_expired, running.refuse_expired, "/refuse_expired");
     keep(next.listen_on, running.listen_on, "/listen");
     keep(next.admin, running.admin, "/admin");
     keep(next.workers, running.workers, "/workers");

@@ -65,18 +65,23 @@ result<void> body_decoder::chunk_byte(char c) {
         remaining_ = 0;
         if (digit(c) < 0) return fail(fault::bad_request, "A chunk size is not a hexadecimal number (RFC 9112 7.1)");
         remaining_ = static_cast<std::uint64_t>(digit(c));
+        size_digits_ = 1;
         state_ = state::size;
         return {};
     case state::size:
         if (const int value = digit(c); value >= 0) {
-            if (remaining_ >> 56 != 0) return fail(fault::bad_request, "A chunk size is too large (RFC 9112 7.1)");
+            if (++size_digits_ > 16) return fail(fault::bad_request, "A chunk size is too large (RFC 9112 7.1)");
             remaining_ = remaining_ << 4 | static_cast<std::uint64_t>(value);
             return {};
         }
+        [[fallthrough]];
+    case state::size_space: // some servers pad the size with spaces; anything but an extension behind them is two sizes
         if (c == '\r')
             state_ = state::size_lf;
-        else if (c == ';' || c == ' ' || c == '\t')
+        else if (c == ';')
             state_ = state::extension;
+        else if ((c == ' ' || c == '\t') && ++framing_bytes_ <= most_framing)
+            state_ = state::size_space;
         else
             return fail(fault::bad_request, "A chunk size is not a hexadecimal number (RFC 9112 7.1)");
         return {};

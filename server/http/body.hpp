@@ -38,6 +38,7 @@ private:
         until_close,
         size_first, // chunk-size, no digit yet
         size,
+        size_space, // behind the digits
         extension,
         size_lf,
         data,
@@ -54,6 +55,7 @@ private:
 
     state state_ = state::done;
     bool has_body_ = false, chunked_ = false;
+    std::uint8_t size_digits_ = 0; // 16 at most: leading zeros must end too
     std::uint64_t remaining_ = 0;
     std::size_t framing_bytes_ = 0;
 };

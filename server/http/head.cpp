@@ -33,11 +33,18 @@ constexpr auto target_characters = [] { // RFC 3986, but for the few ASCII chara
     return table;
 }();
 
-constexpr auto host_characters = [] { // RFC 3986 3.2.2 reg-name, IP-literal and port
+constexpr auto host_characters = [] { // RFC 3986 3.2.2 reg-name, but for the comma: it would join two hosts to one
     std::array<bool, 256> table{};
     for (unsigned c = '0'; c <= '9'; ++c) table[c] = true;
     for (unsigned c = 'a'; c <= 'z'; ++c) table[c] = table[c - 'a' + 'A'] = true;
-    for (const char c : std::string_view("-._~:[]%!$&'()*+,;=")) table[static_cast<unsigned char>(c)] = true;
+    for (const char c : std::string_view("-._~%!$&'()*+;=")) table[static_cast<unsigned char>(c)] = true;
+    return table;
+}();
+
+constexpr auto address_characters = [] { // RFC 3986 3.2.2 IP-literal, within its brackets
+    auto table = host_characters;
+    table[':'] = true;
+    table['%'] = false;
     return table;
 }();
 
@@ -51,6 +58,17 @@ std::string_view trim(std::string_view text) {
     while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
     while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
     return text;
+}
+
+// host [":" port] (RFC 9110 7.2): a name or address that is not empty, a port of digits only.
+bool is_host(std::string_view text) {
+    const bool address = text.starts_with('[');
+    const auto end = address ? text.find(']') : text.find(':');
+    if (address && end == std::string_view::npos) return false;
+    const auto name = text.substr(0, end).substr(address ? 1 : 0);
+    if (name.empty() || !all_of(name, address ? address_characters : host_characters)) return false;
+    const auto port = end == std::string_view::npos ? std::string_view{} : text.substr(end + (address ? 1 : 0));
+    return port.empty() || (port.front() == ':' && port.find_first_not_of("0123456789", 1) == std::string_view::npos);
 }
 
 // Calls `visit(element)` for each element of a comma-separated list (RFC 9110 5.6.1), empty ones left out.
@@ -287,7 +305,7 @@ result<void> request_head::note(const field& each) {
         return {};
     case field_id::host:
         if (has_host_) return fail(fault::bad_request, "More than one Host (RFC 9112 3.2)");
-        if (each.value.empty() || !all_of(each.value, host_characters))
+        if (!is_host(each.value))
             return fail(fault::bad_request, "Host is not a valid host name and port (RFC 9112 3.2)");
         has_host_ = true;
         host = each.value;
@@ -323,7 +341,7 @@ result<void> request_head::finish() {
     if (!authority_.empty()) {
         if (has_host_ && !equals_ignoring_case(authority_, host))
             return fail(fault::bad_request, "Host differs from the request target's authority (RFC 9112 3.2.2)");
-        if (!all_of(authority_, host_characters))
+        if (!is_host(authority_))
             return fail(fault::bad_request, "The request target's authority is not a valid host (RFC 9112 3.2.2)");
         host = authority_;
     }

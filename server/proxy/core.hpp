@@ -47,6 +47,8 @@ public:
          std::shared_ptr<telemetry::service_metrics> unmatched, telemetry::access_log::channel* log);
     core(const core&) = delete;
     core& operator=(const core&) = delete;
+    // The loop has ended. Coroutines that were still waiting are destroyed with it.
+    ~core() { pool.clear(); } // sockets go before the io_context that they belong to
 
     // Runs the thread's loop until stop(). Called once, on the core's thread.
     void run();

@@ -356,8 +356,9 @@ template <class Stream>
 void exchange<Stream>::record(const failure& why) {
     const auto ended = clock::now();
     const auto kind = why.kind != fault::none ? why.kind : now_.passed_on;
-    // Before the reply began the fault's own status is what the client got; afterwards the reply's stands.
-    const auto status = why.kind != fault::none && !now_.reply_started ? base::row(why.kind).status : now_.status;
+    // A fault has its own status until the reply has begun; then the reply's stands, but for a client that left it.
+    const bool own_status = why.kind == fault::client_gone || (why.kind != fault::none && !now_.reply_started);
+    const auto status = own_status ? base::row(why.kind).status : now_.status;
 
     auto& metrics = (now_.service != nullptr ? *now_.service->metrics : *core_.unmatched).at(core_.index());
     metrics.requests.add(kind, static_cast<std::uint16_t>(status));

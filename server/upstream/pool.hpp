@@ -22,6 +22,8 @@ public:
     std::unique_ptr<connection> take(std::uint64_t replica_id);
     // Only a connection whose last exchange ended cleanly, with nothing left to read.
     void give(std::unique_ptr<connection>, std::chrono::steady_clock::time_point now);
+    // Closes all of them.
+    void clear() { idle_.clear(); }
     // Closes what has been idle for too long.
     void sweep(std::chrono::steady_clock::time_point now);
 

@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items):
 def ecdsa(tmp_path_factory):
     """A development CA and certificate for localhost, as `scoregate cert dev` makes them."""
     directory = tmp_path_factory.mktemp("ecdsa")
-    subprocess.run([BINARY, "cert", "dev", "--out", directory, "--cname", "localhost"], check=True, timeout=10)
+    subprocess.run([BINARY, "cert", "dev", "--out", directory, "--cname", "localhost"], check=True, capture_output=True, timeout=10)
     return pem.Pair(directory / "cert.pem", directory / "key.pem", directory / "ca.pem")
 
 
@@ -69,9 +69,9 @@ def start(tmp_path, ecdsa):
     """start(services, **settings): a running scoregate for localhost; its folder is tmp_path."""
     running = []
 
-    def start_one(services, *, certificate=ecdsa, arguments=(), environment=None, preexec=None, **settings):
+    def start_one(services, *, certificate=ecdsa, arguments=(), variables=None, preexec=None, **settings):
         gate = Scoregate(tmp_path, configuration(services, certificate, **settings), certificate,
-                         arguments=arguments, environment=environment, preexec=preexec)
+                         arguments=arguments, variables=variables, preexec=preexec)
         running.append(gate)
         gate.wait_ready()
         return gate

@@ -1,5 +1,6 @@
 """The scoregate under test: its configuration, its process, and clients for its ports."""
 import dataclasses
+import functools
 import http.client
 import json
 import os
@@ -59,24 +60,26 @@ class Reply:
 
 
 class Scoregate(Process):
-    def __init__(self, directory, settings, certificate=None, *, arguments=(), environment=None, preexec=None):
+    def __init__(self, directory, settings, certificate=None, *, arguments=(), variables=None, preexec=None):
         self.file = directory / "scoregate.json"
         self.configure(settings)
         self.ca = certificate and certificate.ca
         super().__init__([BINARY, "--config", self.file, *arguments], preexec_fn=preexec,
-                         env=globals()["environment"](**(environment or {})))
+                         env=environment(**(variables or {})))
 
     def configure(self, settings):
         """Writes the configuration; a running scoregate learns of it at the next reload."""
         self.settings = settings
         self.file.write_text(json.dumps(settings, indent=2))
 
-    def port(self, what):
-        """The port that was bound for "https", "http" or "admin"."""
+    https = functools.cached_property(lambda self: self._port("https"))
+    http = functools.cached_property(lambda self: self._port("http"))
+    admin = functools.cached_property(lambda self: self._port("admin"))
+
+    def _port(self, what):
         return int(self.stderr.wait_for(rf"listening {what} \S*:(\d+)").group(1))
 
     def wait_ready(self):
-        self.https, self.http, self.admin = (self.port(what) for what in ("https", "http", "admin"))
         wait_until(lambda: self.ask_admin("/readyz").status == 200)
 
     def stop(self):

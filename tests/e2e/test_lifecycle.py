@@ -21,6 +21,8 @@ def refuses_connections(gate):
     try:
         gate.plain_socket(gate.https).close()
         return False
+    except ConnectionResetError:  # it was being closed just then
+        return False
     except ConnectionRefusedError:
         return True
 
@@ -91,11 +93,6 @@ def test_a_second_sigterm_ends_it_now(start, replica):
 
 def test_sigint_drains_too(gate):
     gate.signal(signal.SIGINT)
-    assert gate.wait() == 0
-
-
-def test_drain_by_the_admin_port(gate):
-    assert gate.ask_admin("/drain", "POST").status == 200
     assert gate.wait() == 0
 
 

@@ -52,10 +52,3 @@ def test_a_service_may_do_without_tls(start, model):
     row = b'{"data": [[5.1, 3.5, 1.4, 0.2]]}'
     assert gate.plain_request("POST", PATH, row, {"Content-Type": "application/json"}).status == 200
     assert gate.plain_request("POST", "/api/v1/service/secret/score", row).fault == "https_required"
-
-
-def test_the_tls_port_does_not_score_when_insecure_is_allowed(start, replica):
-    """allowInsecureConnections decides which of the two scores, and says so on both."""
-    gate = start({"iris": service(replica.url)}, allowInsecureConnections=True)
-    with pytest.raises(OSError):
-        gate.request("GET", "/")

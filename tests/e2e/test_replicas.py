@@ -1,4 +1,6 @@
 """What passes between scoregate and a replica, and what clients see when the replica fails."""
+import json
+import re
 import ssl
 
 import pytest
@@ -69,13 +71,19 @@ def test_the_replica_with_the_fewest_requests_in_flight_is_chosen(start, replica
             assert {read_reply(first).body, read_reply(second).body} == {b"one", b"two"}
 
 
-def test_informational_replies_are_not_the_reply(gate, replica):
+@pytest.mark.parametrize("version, statuses", [("HTTP/1.1", [b"103", b"200"]), ("HTTP/1.0", [b"200"])])
+def test_informational_replies_pass_to_clients_that_know_them(gate, replica, version, statuses):
+    """RFC 9110 15.2: forwarded, but never to HTTP/1.0."""
     with gate.tls_socket() as client:
-        send(client, "GET", PATH)
+        client.sendall(f"GET {PATH} {version}\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         request = replica.request()
         request.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
         request.reply(b"answer")
-        assert read_reply(client).body == b"answer"
+        said = b""
+        while piece := client.recv(65536):
+            said += piece
+    assert re.findall(rb"^HTTP/1.1 (\d+)", said, re.MULTILINE) == statuses
+    assert said.endswith(b"\r\n\r\nanswer")
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
@@ -172,14 +180,18 @@ def test_a_stream_that_pauses_too_long_is_cut(start, replica):
         request.wait_hang_up()
 
 
-def test_a_client_that_goes_frees_the_replica(gate, replica):
+def test_a_client_that_goes_frees_the_replica_at_the_next_event(gate, replica):
     client = gate.tls_socket()
     send(client, "GET", PATH)
     request = replica.request()
     request.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     begin_reply(client)
     client.close()
-    request.wait_hang_up()
+    with pytest.raises(OSError):  # hung up on
+        while True:
+            request.send(b"5\r\nevent\r\n")
+    line = json.loads(gate.stdout.wait_count(1)[0])
+    assert (line["status"], line["fault"]) == (499, "client_gone")
 
 
 @pytest.mark.parametrize("message, fault", [
