@@ -86,6 +86,7 @@ void add_configuration(CLI::App& to, arguments& given) {
 
 } // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): CLI11 throws where options are declared wrongly, which no user can cause.
 int main(int argc, char** argv) {
     arguments given;
     CLI::App line(

@@ -2,15 +2,6 @@
 
 namespace scoregate::control {
 
-namespace {
-
-std::string authority_of(const config::replica& replica) {
-    const bool ipv6 = replica.host.find(':') != std::string::npos;
-    return (ipv6 ? '[' + replica.host + ']' : replica.host) + ':' + std::to_string(replica.port);
-}
-
-} // namespace
-
 std::shared_ptr<const routing::snapshot> assembly::build(const config::settings& settings, const discovery& names) {
     std::map<key, live> kept;
     std::vector<routing::service> services;
@@ -23,7 +14,7 @@ std::shared_ptr<const routing::snapshot> assembly::build(const config::settings&
         }
         std::vector<routing::replica_settings> replicas;
         for (const auto& each : wanted.live.replicas)
-            replicas.push_back({each.url, authority_of(each), names.addresses(each)});
+            replicas.push_back({each.url, names.addresses(each)});
         state.replicas->update(std::move(replicas));
 
         routing::service made;

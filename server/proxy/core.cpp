@@ -4,12 +4,24 @@
 
 namespace scoregate::proxy {
 
+namespace {
+
+// A handle with a count of this core's own: pinning it for a request touches no cache line of another core.
+std::shared_ptr<const routing::snapshot> own(std::shared_ptr<const routing::snapshot> shared) {
+    const auto* const what = shared.get();
+    return {what, [kept = std::move(shared)](const routing::snapshot*) {}};
+}
+
+} // namespace
+
+void core::adopt(std::shared_ptr<const routing::snapshot> next) { snapshot_ = own(std::move(next)); }
+
 core::core(unsigned index, std::shared_ptr<const routing::snapshot> first, tls::ssl_ctx_ptr tls,
            std::shared_ptr<telemetry::service_metrics> unmatched_requests, telemetry::access_log::channel* access_log)
     : unmatched(std::move(unmatched_requests)),
       log(access_log),
       index_(index),
-      snapshot_(std::move(first)),
+      snapshot_(own(std::move(first))),
       tls_(std::move(tls)) {
     write_date();
 }

@@ -65,7 +65,7 @@ public:
     void release_connection() { connections_.fetch_sub(1, std::memory_order_relaxed); }
 
     // This core's thread from here on.
-    void adopt(std::shared_ptr<const routing::snapshot> next) { snapshot_ = std::move(next); }
+    void adopt(std::shared_ptr<const routing::snapshot> next);
     // Readiness off: GET / says so; everything is still served.
     void turn_unready() { unready_ = true; }
     // Idle connections close, busy ones after their request; `done` runs once all are gone.

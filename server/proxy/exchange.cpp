@@ -176,6 +176,7 @@ result<void> exchange<Stream>::decide() {
         return {};
     }
     now_.service = snapshot_->named_by(head);
+    if (now_.service != nullptr) now_.service->metrics->at(core_.index()).in_flight.add();
     if (client_.through == entrance::http_beside_tls && (now_.service == nullptr || now_.service->require_tls)) {
         if (!reads || request_body_.has_body()) return fail(fault::https_required);
         own_reply_ =
@@ -361,6 +362,7 @@ void exchange<Stream>::record(const failure& why) {
     const auto status = own_status ? base::row(why.kind).status : now_.status;
 
     auto& metrics = (now_.service != nullptr ? *now_.service->metrics : *core_.unmatched).at(core_.index());
+    if (now_.service != nullptr) metrics.in_flight.sub();
     metrics.requests.add(kind, static_cast<std::uint16_t>(status));
     metrics.request_duration.observe(ended - now_.began);
     metrics.bytes_in.add(now_.bytes_in);

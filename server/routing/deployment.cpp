@@ -42,7 +42,7 @@ void deployment::update(std::vector<replica_settings> wanted) {
             updated.push_back(std::move(*same));
         else
             updated.push_back(std::make_unique<replica>(
-                replica{next_replica_id(), std::move(each.url), std::move(each.authority), std::move(each.addresses)}));
+                replica{next_replica_id(), std::move(each.url), std::move(each.addresses)}));
     }
     for (auto& old : replicas_)
         if (old && old->in_flight != 0) removed_.push_back(std::move(old));
@@ -53,14 +53,17 @@ void deployment::update(std::vector<replica_settings> wanted) {
 base::result<slot> deployment::reserve() {
     const std::lock_guard lock(mutex_);
     replica* least = nullptr;
+    std::size_t behind = 0; // the one chosen: starting there next time makes those that tie take turns
     for (std::size_t i = 0; i < replicas_.size(); ++i) {
-        auto& each = *replicas_[(next_ + i) % replicas_.size()];
-        if (each.addresses.empty()) continue;
-        if (least == nullptr || each.in_flight < least->in_flight) least = &each;
+        const auto at = (next_ + i) % replicas_.size();
+        auto& each = *replicas_[at];
+        if (each.addresses.empty() || (least != nullptr && least->in_flight <= each.in_flight)) continue;
+        least = &each;
+        behind = at + 1;
         if (least->in_flight == 0) break;
     }
     if (least == nullptr) return base::fail(base::fault::no_ready_replica);
-    next_ = (next_ + 1) % replicas_.size();
+    next_ = behind % replicas_.size();
     ++least->in_flight;
     return slot(*this, *least);
 }

@@ -20,7 +20,6 @@ namespace scoregate::routing {
 struct replica {
     std::uint64_t id;                           // never reused in a process: pools are keyed by it
     std::string url;                            // as configured: its name in logs
-    std::string authority;                      // host:port, for the Host field where the client sent none
     std::vector<base::tcp::endpoint> addresses; // tried in order
     unsigned in_flight = 0;                     // guarded by the deployment's mutex
 };
@@ -28,7 +27,6 @@ struct replica {
 // What a reload knows of a replica. No addresses: its name does not resolve now, and it gets no requests.
 struct replica_settings {
     std::string url;
-    std::string authority;
     std::vector<base::tcp::endpoint> addresses;
 };
 

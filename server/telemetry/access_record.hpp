@@ -1,5 +1,5 @@
-// One line of the access log: what is known of a request when it has ended, and how it is written. docs/metrics.md lists
-// the fields. Views into the exchange that records it; nothing is kept. Never holds a key, a token or a body.
+// One line of the access log: what is known of a request when it has ended, and how it is written. docs/metrics.md
+// lists the fields. Views into the exchange that records it; nothing is kept. Never holds a key, a token or a body.
 #pragma once
 
 #include "base/fault.hpp"

@@ -73,16 +73,23 @@ public:
     template <class Buffers, class Token>
     auto async_read_some(const Buffers& buffers, Token&& token) {
         return asio::async_compose<Token, void(error_code, std::size_t)>(
-            read_operation{*this, *asio::buffer_sequence_begin(buffers)}, token, socket_);
+            read_operation{*this, first_filled<asio::mutable_buffer>(buffers)}, token, socket_);
     }
     template <class Buffers, class Token>
     auto async_write_some(const Buffers& buffers, Token&& token) {
         return asio::async_compose<Token, void(error_code, std::size_t)>(
-            write_operation{*this, *asio::buffer_sequence_begin(buffers)}, token, socket_);
+            write_operation{*this, first_filled<asio::const_buffer>(buffers)}, token, socket_);
     }
 
 private:
-    // Like Asio's own streams, one call fills only the first buffer of a sequence.
+    // Like asio::ssl::stream, one call moves bytes of one buffer of a sequence only: the first that is not empty.
+    template <class Buffer, class Buffers>
+    static Buffer first_filled(const Buffers& buffers) {
+        for (auto each = asio::buffer_sequence_begin(buffers); each != asio::buffer_sequence_end(buffers); ++each)
+            if (const Buffer one(*each); one.size() != 0) return one;
+        return {};
+    }
+
     struct read_operation {
         stream& owner;
         asio::mutable_buffer into;

@@ -1,0 +1,79 @@
+// In steady state a request takes nothing from the heap: not in our code, and at most two blocks in libssl.
+#include "component/allocations.hpp"
+#include "component/fixture.hpp"
+
+#include <array>
+
+#if SCOREGATE_COUNTS_ALLOCATIONS
+
+using namespace scoregate;
+using namespace scoregate::tests;
+
+namespace {
+
+// What the core took from the heap while it served `count` requests of this kind over one warm connection.
+allocations cost_of(one_replica& world, const std::string& asked, unsigned count) {
+    test_client client(world.proxy.port(), world.proxy.terms());
+    const auto serve = [&](unsigned times) {
+        for (unsigned i = 0; i < times; ++i)
+            if (client.ask(asked).status() != 200) throw wire_error("not served");
+    };
+    serve(200);
+    const auto before = world.proxy.on_core(0, allocations_here);
+    serve(count);
+    const auto after = world.proxy.on_core(0, allocations_here);
+    return {after.ours - before.ours, after.openssl - before.openssl};
+}
+
+} // namespace
+
+TEST_CASE("the count counts") {
+    const auto before = allocations_here();
+    const auto made = std::make_unique<std::array<char, 100>>();
+    const tls::bignum_ptr number{BN_new()};
+    const auto after = allocations_here();
+    CHECK(made != nullptr);
+    CHECK(after.ours == before.ours + 1);
+    CHECK(after.openssl > before.openssl);
+}
+
+TEST_CASE("a request over a kept-alive connection allocates nothing") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    const std::string reply =
+        GENERATE(ok("{\"result\": [0, 1, 2]}"), std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                                            "5\r\nhello\r\n0\r\n\r\n"));
+    const std::string asked = GENERATE(post("{\"data\": [[5.1, 3.5, 1.4, 0.2]]}", "Authorization: Bearer x\r\n"),
+                                       request("POST", score, "Transfer-Encoding: chunked\r\n") + in_chunks("[1]", 3));
+    one_replica world(what, always(reply));
+    constexpr unsigned count = 500;
+    const auto taken = cost_of(world, asked, count);
+    INFO(asked << reply);
+    INFO("ours " << taken.ours << ", OpenSSL's " << taken.openssl << ", for " << count << " requests");
+    // The tick hands the access log's lines over, which may take a block now and then; a request never does.
+    CHECK(taken.ours < count / 50);
+    CHECK(taken.openssl <= (what == over::tls ? 2 * count : 0));
+}
+
+TEST_CASE("a request with its body behind its head allocates nothing either") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    one_replica world(what, always(ok("{}")));
+    test_client client(world.proxy.port(), world.proxy.terms());
+    const auto serve = [&](unsigned times) {
+        for (unsigned i = 0; i < times; ++i) {
+            client.send(request("POST", score, "Content-Length: 4\r\n"));
+            client.send("body");
+            if (client.read_reply().status() != 200) throw wire_error("not served");
+        }
+    };
+    serve(200);
+    const auto before = world.proxy.on_core(0, allocations_here);
+    constexpr unsigned count = 500;
+    serve(count);
+    const auto after = world.proxy.on_core(0, allocations_here);
+    INFO("ours " << after.ours - before.ours << " for " << count << " requests");
+    CHECK(after.ours - before.ours < count / 50);
+}
+
+#endif

@@ -1,0 +1,108 @@
+// Replies that come piece by piece are passed on piece by piece.
+#include "component/fixture.hpp"
+
+using namespace scoregate;
+using namespace scoregate::tests;
+
+TEST_CASE("each server-sent event is with the client before the next is sent") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    const std::string framing =
+        GENERATE("Transfer-Encoding: chunked\r\n", "Connection: close\r\n", "Content-Length: 60\r\n");
+    INFO(framing);
+    constexpr std::size_t count = 5;
+    std::vector<std::unique_ptr<event>> seen;
+    for (std::size_t i = 0; i < count; ++i) seen.push_back(std::make_unique<event>());
+    const auto text = [](std::size_t i) { return "data: {" + std::to_string(i) + "}\n\n\n"; };
+    const bool chunked = framing.starts_with("Transfer");
+    one_replica world(what, [&](conversation& with) {
+        with.read_request();
+        with.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" + framing + "\r\n");
+        for (std::size_t i = 0; i < count; ++i) {
+            with.send(chunked ? in_chunks(text(i), text(i).size(), false) : text(i));
+            seen[i]->wait();
+        }
+        if (chunked) with.send("0\r\n\r\n");
+    });
+    test_client client(world.proxy.port(), world.proxy.terms());
+    client.send(get(score, "Accept: text/event-stream\r\n"));
+    const auto head = parse_head(client.read_until("\r\n\r\n"));
+    CHECK(head.field("content-type") == "text/event-stream");
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto sent = head.has("transfer-encoding") ? in_chunks(text(i), text(i).size(), false) : text(i);
+        CHECK(client.read_exactly(sent.size()) == sent);
+        seen[i]->set();
+    }
+    if (head.has("transfer-encoding")) CHECK(client.read_exactly(5) == "0\r\n\r\n");
+    if (!framing.starts_with("Content")) CHECK(client.ask(get("/")).body == "Healthy");
+}
+
+TEST_CASE("the head is with the client before the body has begun") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    event seen;
+    one_replica world(what, [&](conversation& with) {
+        with.read_request();
+        with.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+        seen.wait();
+        with.send("{}");
+        with.wait_for_end();
+    });
+    test_client client(world.proxy.port(), world.proxy.terms());
+    client.send(get(score));
+    auto reply = parse_head(client.read_until("\r\n\r\n"));
+    seen.set();
+    CHECK(client.read_body(reply));
+    CHECK(reply.body == "{}");
+}
+
+TEST_CASE("each piece of a request is with the replica before the next is sent") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    const bool chunked = GENERATE(true, false);
+    event first, second;
+    one_replica world(what, [&](conversation& with) {
+        with.read_head();
+        with.read_until("one");
+        first.set();
+        with.read_until("two");
+        second.set();
+        with.read_until(chunked ? "0\r\n\r\n" : "end");
+        with.send(ok("{}"));
+        with.wait_for_end();
+    });
+    test_client client(world.proxy.port(), world.proxy.terms());
+    const auto piece = [&](const std::string& text) { return chunked ? in_chunks(text, 100, false) : text; };
+    client.send(request("POST", score, chunked ? "Transfer-Encoding: chunked\r\n" : "Content-Length: 9\r\n"));
+    client.send(piece("one"));
+    first.wait();
+    client.send(piece("two"));
+    second.wait();
+    client.send(piece("end") + (chunked ? "0\r\n\r\n" : ""));
+    CHECK(client.read_reply().status() == 200);
+}
+
+TEST_CASE("a client that does not read holds the replica back, and gets everything later") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    const auto body = pattern(32 * 1024 * 1024);
+    std::atomic<bool> all_sent{false};
+    event begun;
+    one_replica world(what, [&](conversation& with) {
+        with.read_request();
+        with.send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n");
+        begun.set();
+        with.send(body);
+        all_sent = true;
+        with.wait_for_end();
+    });
+    test_client slow(world.proxy.port(), world.proxy.terms());
+    slow.send(get(score));
+    begun.wait();
+    test_client other(world.proxy.port(), world.proxy.terms());
+    for (int i = 0; i < 100; ++i) CHECK(other.ask(get("/")).status() == 200); // nobody else is held up
+    CHECK_FALSE(all_sent);
+    const auto reply = slow.read_reply();
+    CHECK(reply.whole);
+    CHECK((reply.body == body));
+}

@@ -1,0 +1,242 @@
+#include "support/running_proxy.hpp"
+
+#include "app/bind.hpp"
+#include "tls/server_context.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace scoregate::tests {
+
+config::replica replica_at(std::uint16_t port) {
+    return {"http://127.0.0.1:" + std::to_string(port), "127.0.0.1", port};
+}
+
+config::service service_of(std::string name, std::initializer_list<const scripted_replica*> replicas) {
+    config::service made;
+    made.name = std::move(name);
+    made.require_tls = false;
+    made.live.name = "blue";
+    for (const auto* each : replicas) made.live.replicas.push_back(replica_at(each->port()));
+    return made;
+}
+
+const hierarchy& shared_identity() {
+    static const hierarchy made = make_hierarchy();
+    return made;
+}
+
+running_proxy::running_proxy(over what, config::settings settings, unsigned cores)
+    : through_(what == over::tls ? proxy::entrance::https : proxy::entrance::http),
+      settings_(std::move(settings)),
+      names_(control_.get_executor()),
+      assembly_(cores),
+      unmatched_(std::make_shared<telemetry::service_metrics>("", "", cores)) {
+    settings_.allow_insecure_connections = what == over::plain;
+    if (what == over::tls) settings_.certificate = {"", "", "www.contoso.com"};
+    const auto first = assembly_.build(settings_, names_);
+    note_metrics();
+
+    // A pipe with a name: the log takes what it could be configured with, and reading it waits for lines.
+    const auto path = (folder_.path() / "access.log").string();
+    if (::mkfifo(path.c_str(), 0600) != 0) throw wire_error("cannot make " + path);
+    log_end_ = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    auto opened = telemetry::access_log::open({path, cores});
+    if (!opened) throw wire_error(opened.error());
+    log_ = std::move(*opened);
+    ::fcntl(log_end_, F_SETFL, 0);
+    log_reader_ = std::thread([this] { read_log(); });
+
+    const auto tickets = tls::random_ticket_keys();
+    dealing_.most_connections = settings_.limits.max_connections;
+    for (unsigned i = 0; i < cores; ++i) {
+        auto context = what == over::tls ? tls::make_server_context(*shared_identity().certificate(), tickets)
+                                         : tls::ssl_ctx_ptr{};
+        cores_.push_back(std::make_unique<proxy::core>(i, first, std::move(context), unmatched_, &log_->at(i)));
+        dealing_.cores.push_back(cores_.back().get());
+    }
+    std::vector<proxy::entrance> entrances{through_};
+    if (what == over::tls) entrances.push_back(proxy::entrance::http_beside_tls);
+    for (const auto through : entrances) {
+        const auto bound = app::listen_on({"127.0.0.1", 0});
+        if (!bound) throw wire_error(bound.error());
+        ports_[through] = static_cast<std::uint16_t>(std::stoul(bound->address.substr(bound->address.rfind(':') + 1)));
+        listeners_.push_back(std::make_unique<proxy::listener>(*cores_.front(), dealing_, bound->descriptor, through));
+    }
+    for (auto& each : cores_) threads_.emplace_back([&core = *each] { core.run(); });
+    on_core(0, [this] {
+        for (auto& each : listeners_) each->start();
+    });
+}
+
+running_proxy::~running_proxy() { stop(); }
+
+std::uint16_t running_proxy::port(proxy::entrance through) const { return ports_.at(through); }
+
+client_terms running_proxy::terms() const {
+    client_terms made;
+    made.tls = through_ == proxy::entrance::https;
+    made.trusted = shared_identity().root_pem();
+    return made;
+}
+
+void running_proxy::note_metrics() {
+    for (auto& each : assembly_.metrics()) metrics_[each->service()] = each;
+}
+
+void running_proxy::reload(config::settings next) {
+    next.allow_insecure_connections = settings_.allow_insecure_connections;
+    next.certificate = settings_.certificate;
+    settings_ = std::move(next);
+    const auto built = assembly_.build(settings_, names_);
+    note_metrics();
+    for (unsigned i = 0; i < cores_.size(); ++i) on_core(i, [this, i, built] { cores_[i]->adopt(built); });
+}
+
+void running_proxy::turn_unready() {
+    for (unsigned i = 0; i < cores_.size(); ++i) on_core(i, [this, i] { cores_[i]->turn_unready(); });
+}
+
+void running_proxy::begin_drain() {
+    if (std::exchange(draining_, true)) return;
+    on_core(0, [this] {
+        for (auto& each : listeners_) each->stop();
+    });
+    for (unsigned i = 0; i < cores_.size(); ++i) {
+        auto& done = *drained_.emplace_back(std::make_unique<event>());
+        on_core(i, [this, i, &done] { cores_[i]->drain([&done] { done.set(); }); });
+    }
+}
+
+void running_proxy::wait_until_drained() {
+    for (auto& each : drained_) each->wait();
+}
+
+std::size_t running_proxy::cut() {
+    std::size_t all = 0;
+    for (unsigned i = 0; i < cores_.size(); ++i) all += on_core(i, [this, i] { return cores_[i]->cut(); });
+    return all;
+}
+
+std::string running_proxy::stop() {
+    if (std::exchange(stopped_, true)) return {};
+    std::string left;
+    const auto note = [&left](const std::string& what, auto count) {
+        if (count != 0) left += what + ": " + std::to_string(count) + "; ";
+    };
+    begin_drain();
+    try {
+        wait_until_drained();
+    } catch (const wire_error&) {
+        note("connections that a drain did not end", open_connections());
+        cut();
+        wait_until_drained();
+    }
+    for (unsigned i = 0; i < cores_.size(); ++i) {
+        auto& core = *cores_[i];
+        on_core(i, [&] {
+            note("coroutines of clients", core.gate.inside());
+            note("listeners", core.accepting.inside());
+        });
+        note("connections counted when dealt", core.open_connections());
+        note("connections in the metric", core.metrics.connections.value());
+    }
+    for (const auto& service : settings_.services)
+        for (const auto& each : assembly_.replicas(service)) note("requests in flight at " + each.url, each.in_flight);
+    for (auto& [name, each] : metrics_)
+        for (const auto& core : each->cores()) note("scoregate_in_flight of " + name, core.in_flight.value());
+
+    for (auto& core : cores_) core->stop();
+    for (auto& thread : threads_) thread.join();
+    listeners_.clear();
+    cores_.clear();
+    log_->stop();
+    const auto lost = log_->dropped();
+    log_.reset();
+    log_reader_.join();
+    ::close(log_end_);
+    if (log_lines_.size() + lost != count())
+        left += std::to_string(log_lines_.size()) + " lines in the access log for " + std::to_string(count()) +
+                " requests counted; ";
+    return left;
+}
+
+void running_proxy::read_log() {
+    std::string text;
+    char block[65536];
+    for (;;) {
+        const auto n = ::read(log_end_, block, sizeof block);
+        if (n <= 0) return; // the writer has closed
+        text.append(block, static_cast<std::size_t>(n));
+        const std::lock_guard lock(log_mutex_);
+        for (std::size_t end = 0; (end = text.find('\n')) != std::string::npos; text.erase(0, end + 1))
+            log_lines_.push_back(text.substr(0, end));
+        log_grew_.notify_all();
+    }
+}
+
+nlohmann::json running_proxy::record(std::size_t number) const {
+    std::unique_lock lock(log_mutex_);
+    if (!log_grew_.wait_for(lock, patience, [&] { return log_lines_.size() > number; }))
+        throw wire_error("no such line in the access log");
+    return nlohmann::json::parse(log_lines_[number]);
+}
+
+std::uint64_t running_proxy::count(const std::string& service, base::fault kind, unsigned status) const {
+    std::uint64_t total = 0;
+    for (const auto& core : (service.empty() ? unmatched_ : metrics_.at(service))->cores())
+        core.requests.for_each([&](base::fault fault, std::uint16_t of, std::uint64_t n) {
+            if (fault == kind && of == status) total += n;
+        });
+    return total;
+}
+
+std::uint64_t running_proxy::count() const {
+    std::uint64_t total = 0;
+    const auto add = [&total](const telemetry::service_metrics& one) {
+        for (const auto& core : one.cores())
+            core.requests.for_each([&](base::fault, std::uint16_t, std::uint64_t n) { total += n; });
+    };
+    add(*unmatched_);
+    for (const auto& [name, each] : metrics_) add(*each);
+    return total;
+}
+
+std::uint64_t running_proxy::failed_handshakes(telemetry::handshake_failure why) const {
+    std::uint64_t total = 0;
+    for (const auto& each : cores_) total += each->metrics.handshake_failures[static_cast<std::size_t>(why)].value();
+    return total;
+}
+
+std::uint64_t running_proxy::full_handshakes() const {
+    std::uint64_t total = 0;
+    for (const auto& each : cores_) total += each->metrics.handshakes_full.value();
+    return total;
+}
+
+std::uint64_t running_proxy::resumed_handshakes() const {
+    std::uint64_t total = 0;
+    for (const auto& each : cores_) total += each->metrics.handshakes_resumed.value();
+    return total;
+}
+
+std::uint64_t running_proxy::replica_connects(const std::string& service) const {
+    std::uint64_t total = 0;
+    for (const auto& core : metrics_.at(service)->cores()) total += core.replica_connects.value();
+    return total;
+}
+
+std::vector<routing::deployment::replica_state> running_proxy::replicas(const std::string& service) const {
+    for (const auto& each : settings_.services)
+        if (each.name == service) return assembly_.replicas(each);
+    return {};
+}
+
+std::size_t running_proxy::open_connections() const {
+    std::size_t total = 0;
+    for (const auto& each : cores_) total += each->open_connections();
+    return total;
+}
+
+} // namespace scoregate::tests

@@ -1,0 +1,113 @@
+// The whole proxy inside a test: cores on threads of their own, listeners on 127.0.0.1 with ports that the system
+// picks, snapshots from control::assembly, an access log that the test can read. Owned by the test, on its thread.
+#pragma once
+
+#include "config/model.hpp"
+#include "control/assembly.hpp"
+#include "proxy/core.hpp"
+#include "proxy/listener.hpp"
+#include "support/certificates.hpp"
+#include "support/scripted_replica.hpp"
+#include "support/test_client.hpp"
+#include "telemetry/access_log.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <future>
+#include <initializer_list>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace scoregate::tests {
+
+// A service with a deployment "blue", open over HTTP too.
+config::service service_of(std::string name, std::initializer_list<const scripted_replica*> replicas);
+config::replica replica_at(std::uint16_t port);
+
+// One hierarchy for all tests, ECDSA P-256, for www.contoso.com.
+const hierarchy& shared_identity();
+
+class running_proxy {
+public:
+    // What is listened on: with TLS https and http_beside_tls, otherwise http.
+    enum class over : std::uint8_t { tls, plain };
+
+    running_proxy(over, config::settings, unsigned cores = 1);
+    ~running_proxy(); // stops
+    running_proxy(const running_proxy&) = delete;
+    running_proxy& operator=(const running_proxy&) = delete;
+
+    std::uint16_t port(proxy::entrance) const;
+    std::uint16_t port() const { return port(through_); }
+    // How a client of the scoring port must be.
+    client_terms terms() const;
+
+    // Returns once every core serves by the new settings.
+    void reload(config::settings);
+    // Readiness off, everything still served.
+    void turn_unready();
+    // No new connections, idle ones close; returns once all cores have been told.
+    void begin_drain();
+    void wait_until_drained();
+    std::size_t cut();
+    // Drains, ends the threads, and says what was left over; empty if nothing was. Waits for clients that are still
+    // being served. Only the first call does anything.
+    std::string stop();
+
+    proxy::core& core(unsigned index) { return *cores_[index]; }
+    // Runs `work` on that core's thread and returns what it returned.
+    template <class Work>
+    auto on_core(unsigned index, Work work) {
+        auto task = std::make_shared<std::packaged_task<decltype(work())()>>(std::move(work));
+        auto result = task->get_future();
+        cores_[index]->post([task = std::move(task)] { (*task)(); });
+        return result.get();
+    }
+
+    // The access log's lines, in the order they were written. Waits for the one of that number.
+    nlohmann::json record(std::size_t number) const;
+    nlohmann::json next_record() { return record(read_records_++); }
+
+    // Requests of a service (empty: of none) that ended so, over all cores.
+    std::uint64_t count(const std::string& service, base::fault, unsigned status) const;
+    std::uint64_t count() const; // all requests of all services
+    std::uint64_t failed_handshakes(telemetry::handshake_failure) const;
+    std::uint64_t full_handshakes() const, resumed_handshakes() const;
+    std::uint64_t replica_connects(const std::string& service) const;
+    std::vector<routing::deployment::replica_state> replicas(const std::string& service) const;
+    std::size_t open_connections() const;
+
+private:
+    void note_metrics();
+    void read_log();
+
+    proxy::entrance through_;
+    config::settings settings_;
+    base::asio::io_context control_;
+    control::discovery names_;
+    control::assembly assembly_;
+    std::map<std::string, std::shared_ptr<telemetry::service_metrics>> metrics_; // of removed services too
+    std::shared_ptr<telemetry::service_metrics> unmatched_;
+    pem_directory folder_;
+
+    int log_end_ = -1;
+    mutable std::mutex log_mutex_;
+    mutable std::condition_variable log_grew_;
+    std::vector<std::string> log_lines_;
+    std::size_t read_records_ = 0;
+    std::unique_ptr<telemetry::access_log> log_;
+    std::thread log_reader_;
+
+    std::vector<std::unique_ptr<proxy::core>> cores_;
+    proxy::dealing dealing_;
+    std::map<proxy::entrance, std::uint16_t> ports_;
+    std::vector<std::unique_ptr<proxy::listener>> listeners_;
+    std::vector<std::thread> threads_;
+    std::vector<std::unique_ptr<event>> drained_;
+    bool draining_ = false, stopped_ = false;
+};
+
+} // namespace scoregate::tests

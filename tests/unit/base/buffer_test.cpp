@@ -1,0 +1,161 @@
+#include "base/buffer.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <string>
+
+using scoregate::base::buffer;
+using scoregate::base::buffer_pool;
+
+namespace {
+
+constexpr auto ordinary = buffer_pool::small_block - buffer::headroom - buffer::tailroom;
+constexpr auto bulk = buffer_pool::bulk_block - buffer::headroom - buffer::tailroom;
+
+} // namespace
+
+TEST_CASE("blocks come in two sizes, and larger ones exactly") {
+    buffer_pool pool;
+    CHECK(pool.take(1).size == buffer_pool::small_block);
+    CHECK(pool.take(buffer_pool::small_block).size == buffer_pool::small_block);
+    CHECK(pool.take(buffer_pool::small_block + 1).size == buffer_pool::bulk_block);
+    CHECK(pool.take(buffer_pool::bulk_block).size == buffer_pool::bulk_block);
+    CHECK(pool.take(buffer_pool::bulk_block + 1).size == buffer_pool::bulk_block + 1);
+}
+
+TEST_CASE("a block that was given back is lent again, of its own class only") {
+    buffer_pool pool;
+    auto small = pool.take(1);
+    auto large = pool.take(buffer_pool::bulk_block);
+    auto* const small_bytes = small.bytes.get();
+    auto* const large_bytes = large.bytes.get();
+    pool.give(std::move(small));
+    pool.give(std::move(large));
+    CHECK(small.size == 0);
+    CHECK(pool.take(100).bytes.get() == small_bytes);
+    CHECK(pool.take(100000).bytes.get() == large_bytes);
+}
+
+TEST_CASE("what a pool keeps is bounded") {
+    // Every block is written to first, so that a block that comes back can be told from fresh memory.
+    const auto kept_of = [](std::size_t size, std::size_t count) {
+        buffer_pool pool;
+        std::vector<buffer_pool::block> lent;
+        std::vector<const char*> given;
+        for (std::size_t i = 0; i < count; ++i) lent.push_back(pool.take(size));
+        for (auto& each : lent) given.push_back(each.bytes.get());
+        // Those over the bound are freed in giving; memory taken first keeps their addresses from coming back.
+        std::vector<std::unique_ptr<char[]>> stays;
+        for (auto& each : lent) pool.give(std::move(each));
+        std::size_t kept = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            auto again = pool.take(size);
+            // Blocks come back last in, first out: as long as that holds they are the pool's own.
+            if (i < 256 && size == buffer_pool::small_block && again.bytes.get() == given[255 - i]) ++kept;
+            if (i < 16 && size == buffer_pool::bulk_block && again.bytes.get() == given[15 - i]) ++kept;
+            stays.push_back(std::move(again.bytes));
+        }
+        return kept;
+    };
+    CHECK(kept_of(buffer_pool::small_block, 300) == 256);
+    CHECK(kept_of(buffer_pool::bulk_block, 40) == 16);
+}
+
+TEST_CASE("a buffer without a block holds nothing and has room for nothing") {
+    buffer_pool pool;
+    buffer empty(pool);
+    CHECK_FALSE(empty.has_block());
+    CHECK(empty.empty());
+    CHECK(empty.size() == 0);
+    CHECK(empty.capacity() == 0);
+    CHECK(empty.readable().empty());
+    CHECK(empty.writable().empty());
+    empty.compact();
+    empty.clear();
+    empty.release();
+    CHECK(empty.readable().empty());
+}
+
+TEST_CASE("bytes go in behind and out in front") {
+    buffer_pool pool;
+    buffer bytes(pool);
+    bytes.reserve();
+    CHECK(bytes.has_block());
+    CHECK(bytes.capacity() == ordinary);
+    CHECK(bytes.writable().size() == ordinary);
+    bytes.append("hello ");
+    bytes.append("world");
+    CHECK(bytes.readable() == "hello world");
+    CHECK(bytes.writable().size() == ordinary - 11);
+    bytes.consume(6);
+    CHECK(bytes.readable() == "world");
+    CHECK(bytes.data() == bytes.readable().data());
+    bytes.writable()[0] = '!';
+    bytes.commit(1);
+    CHECK(bytes.readable() == "world!");
+    bytes.compact();
+    CHECK(bytes.readable() == "world!");
+    CHECK(bytes.writable().size() == ordinary - 6);
+    bytes.consume(6);
+    CHECK(bytes.empty());
+    CHECK(bytes.writable().size() == ordinary); // used up: starts at the front again
+}
+
+TEST_CASE("there is always room for a chunk's framing around what is readable") {
+    buffer_pool pool;
+    buffer bytes(pool);
+    bytes.reserve();
+    const auto room = bytes.writable();
+    std::fill(room.begin(), room.end(), 'p');
+    bytes.commit(room.size());
+    CHECK(bytes.writable().empty());
+    std::fill_n(bytes.data() - buffer::headroom, buffer::headroom, 'h'); // the sanitizers watch
+    std::fill_n(bytes.data() + bytes.size(), buffer::tailroom, 't');
+    CHECK(bytes.readable() == std::string(ordinary, 'p'));
+}
+
+TEST_CASE("reserve keeps what is readable") {
+    buffer_pool pool;
+    buffer bytes(pool);
+    bytes.reserve(100);
+    bytes.append(std::string(1000, 'x') + "kept");
+    bytes.consume(1000);
+    bytes.reserve(ordinary); // enough already: nothing moves
+    CHECK(bytes.capacity() == ordinary);
+    CHECK(bytes.readable() == "kept");
+    bytes.reserve(ordinary + 1);
+    CHECK(bytes.capacity() == bulk);
+    CHECK(bytes.readable() == "kept");
+    CHECK(bytes.writable().size() == bulk - 4);
+    bytes.reserve(bulk + 1);
+    CHECK(bytes.capacity() == bulk + 1);
+    CHECK(bytes.readable() == "kept");
+}
+
+TEST_CASE("release gives the block back to the pool, and so does the end of the buffer") {
+    buffer_pool pool;
+    const char* block = nullptr;
+    {
+        buffer bytes(pool);
+        bytes.reserve();
+        block = bytes.data();
+        bytes.append("gone");
+        bytes.release();
+        CHECK_FALSE(bytes.has_block());
+        CHECK(bytes.empty());
+        bytes.reserve();
+        CHECK(bytes.data() == block);
+        CHECK(bytes.empty());
+    }
+    buffer next(pool);
+    next.reserve();
+    CHECK(next.data() == block);
+
+    buffer larger(pool); // a block that was outgrown goes back too
+    larger.reserve();
+    const char* const outgrown = larger.data();
+    larger.reserve(bulk);
+    buffer after(pool);
+    after.reserve();
+    CHECK(after.data() == outgrown);
+}

@@ -1,0 +1,220 @@
+#include "control/admin_server.hpp"
+#include "telemetry/registry.hpp"
+#include "unit/control/configurations.hpp"
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include <thread>
+
+using namespace scoregate;
+using namespace scoregate::control;
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+
+namespace {
+
+using reply = http::response<http::string_body>;
+
+int listen_on(const std::string& address, std::uint16_t& port) {
+    asio::io_context io{1};
+    base::tcp_acceptor acceptor(io, {asio::ip::make_address(address), 0});
+    acceptor.non_blocking(true);
+    port = acceptor.local_endpoint().port();
+    return acceptor.release();
+}
+
+// An admin server on a thread of its own; the test talks to it as any client does.
+class fixture {
+public:
+    explicit fixture(const std::string& address = "127.0.0.1", std::vector<std::string> hosts = {"gate.internal"})
+        : address_(address),
+          server_(io_.get_executor(), listen_on(address, port_), std::move(hosts),
+                  {[this] { return ready; }, [] { return std::string("scoregate_up 1\n"); },
+                   [] { return std::string("{\"version\":\"x\"}\n"); }, [this] { return reload(); }}) {
+        server_.start();
+    }
+    ~fixture() {
+        io_.stop();
+        if (thread_.joinable()) thread_.join();
+    }
+
+    // Fields set before the first request; no lock, the thread starts with it.
+    bool ready = true;
+    config::problems problems{};
+    int reloads = 0;
+
+    reply ask(http::verb verb, const std::string& target, const std::string& host = "localhost:9001") {
+        http::request<http::string_body> request(verb, target, 11);
+        if (!host.empty()) request.set(http::field::host, host);
+        request.keep_alive(false);
+        request.prepare_payload();
+        auto socket = connect();
+        http::write(socket, request);
+        return read(socket, verb);
+    }
+    base::tcp_socket connect() {
+        if (!thread_.joinable()) thread_ = std::thread([this] { io_.run(); });
+        base::tcp_socket socket(client_);
+        socket.connect({asio::ip::make_address(address_ == "::" ? "127.0.0.1" : address_), port_});
+        return socket;
+    }
+    static reply read(base::tcp_socket& socket, http::verb verb) {
+        http::response_parser<http::string_body> parser;
+        parser.skip(verb == http::verb::head);
+        boost::beast::flat_buffer buffer;
+        http::read(socket, buffer, parser);
+        return parser.release();
+    }
+
+private:
+    base::task<config::problems> reload() {
+        ++reloads;
+        co_return problems;
+    }
+
+    std::string address_;
+    std::uint16_t port_ = 0;
+    asio::io_context io_{1}, client_{1};
+    admin_server server_;
+    std::thread thread_;
+};
+
+unsigned status_of(const reply& of) { return of.result_int(); }
+std::string type_of(const reply& of) { return std::string(of[http::field::content_type]); }
+
+} // namespace
+
+TEST_CASE("what is shown at each path") {
+    fixture admin;
+    const auto alive = admin.ask(http::verb::get, "/healthz");
+    CHECK(status_of(alive) == 200);
+    CHECK(alive.body() == "alive\n");
+    const auto ready = admin.ask(http::verb::get, "/readyz");
+    CHECK(status_of(ready) == 200);
+    CHECK(ready.body() == "ready\n");
+    const auto metrics = admin.ask(http::verb::get, "/metrics");
+    CHECK(status_of(metrics) == 200);
+    CHECK(metrics.body() == "scoregate_up 1\n");
+    CHECK(type_of(metrics) == telemetry::prometheus_content_type);
+    const auto status = admin.ask(http::verb::get, "/status?pretty");
+    CHECK(status_of(status) == 200);
+    CHECK(type_of(status) == "application/json");
+    CHECK(status.body() == "{\"version\":\"x\"}\n");
+    CHECK(status[http::field::cache_control] == "no-store");
+    for (const std::string unknown : {"/", "/statusx", "/status/", "/metrics/x", "/drain"})
+        CHECK(status_of(admin.ask(http::verb::get, unknown)) == 404);
+}
+
+TEST_CASE("not ready is 503, but alive") {
+    fixture admin;
+    admin.ready = false;
+    const auto ready = admin.ask(http::verb::get, "/readyz");
+    CHECK(status_of(ready) == 503);
+    CHECK(ready.body() == "not ready\n");
+    CHECK(status_of(admin.ask(http::verb::get, "/healthz")) == 200);
+}
+
+TEST_CASE("HEAD gets the same without the body") {
+    fixture admin;
+    const auto head = admin.ask(http::verb::head, "/status");
+    CHECK(status_of(head) == 200);
+    CHECK(head.body().empty());
+    CHECK(head[http::field::content_length] == "16");
+}
+
+TEST_CASE("methods: reading reads, POST /reload reloads") {
+    fixture admin;
+    for (const std::string path : {"/healthz", "/readyz", "/metrics", "/status"}) {
+        const auto wrong = admin.ask(http::verb::post, path);
+        CHECK(status_of(wrong) == 405);
+        CHECK(wrong[http::field::allow] == "GET, HEAD");
+    }
+    for (const auto verb : {http::verb::get, http::verb::head, http::verb::put}) {
+        const auto wrong = admin.ask(verb, "/reload");
+        CHECK(status_of(wrong) == 405);
+        CHECK(wrong[http::field::allow] == "POST");
+    }
+    CHECK(admin.reloads == 0);
+    const auto done = admin.ask(http::verb::post, "/reload");
+    CHECK(status_of(done) == 200);
+    CHECK(admin.reloads == 1);
+    CHECK(nlohmann::json::parse(done.body()) ==
+          nlohmann::json{{"result", "in force"}, {"problems", nlohmann::json::array()}});
+}
+
+TEST_CASE("a refused reload lists every problem") {
+    fixture admin;
+    admin.problems = {{"/etc/scoregate.json", "/limits/max_headers", "is \"less\" than 1"},
+                      {"/etc/scoregate.json", "", "two\nlines"}};
+    const auto done = admin.ask(http::verb::post, "/reload");
+    CHECK(status_of(done) == 422);
+    CHECK(type_of(done) == "application/json");
+    const auto told = nlohmann::json::parse(done.body());
+    CHECK(told.at("result") == "refused");
+    REQUIRE(told.at("problems").size() == 2);
+    CHECK(told["problems"][0] == nlohmann::json{{"file", "/etc/scoregate.json"},
+                                                {"pointer", "/limits/max_headers"},
+                                                {"message", "is \"less\" than 1"}});
+    CHECK(told["problems"][1]["message"] == "two\nlines");
+}
+
+// A page in a browser can send requests to loopback under a name of its own (DNS rebinding).
+TEST_CASE("Host must be an IP literal, localhost or configured") {
+    fixture admin;
+    for (const std::string believed : {"localhost", "LocalHost:9001", "127.0.0.1", "127.0.0.1:9001", "10.1.2.3:1",
+                                       "[::1]", "[::1]:9001", "gate.internal", "Gate.Internal:9001"}) {
+        INFO(believed);
+        CHECK(status_of(admin.ask(http::verb::get, "/status", believed)) == 200);
+    }
+    for (const std::string strange : {"evil.example", "localhost.evil.example", "gate.internal.evil.example", "",
+                                      "127.0.0.1.evil.example", "internal", "xlocalhost", "[evil.example]:1"}) {
+        INFO(strange);
+        for (const std::string path : {"/status", "/metrics", "/healthz"})
+            CHECK(status_of(admin.ask(http::verb::get, path, strange)) == 403);
+        CHECK(status_of(admin.ask(http::verb::post, "/reload", strange)) == 403);
+    }
+    CHECK(admin.reloads == 0);
+}
+
+TEST_CASE("IPv4 clients of an IPv6 socket are told apart by their real address") {
+    fixture admin("::");
+    CHECK(status_of(admin.ask(http::verb::get, "/status")) == 200);
+}
+
+TEST_CASE("several requests on one connection, then nonsense ends it") {
+    fixture admin;
+    auto socket = admin.connect();
+    for (const std::string target : {"/healthz", "/metrics"}) {
+        http::request<http::empty_body> request(http::verb::get, target, 11);
+        request.set(http::field::host, "localhost");
+        http::write(socket, request);
+        const auto answer = fixture::read(socket, http::verb::get);
+        CHECK(status_of(answer) == 200);
+        CHECK(answer.keep_alive());
+    }
+    asio::write(socket, asio::buffer(std::string("nonsense\r\n\r\n")));
+    std::array<char, 64> rest{};
+    base::error_code ec;
+    while (!ec) socket.read_some(asio::buffer(rest), ec);
+    CHECK((ec == asio::error::eof || ec == asio::error::connection_reset));
+    CHECK(status_of(admin.ask(http::verb::get, "/healthz")) == 200); // the others are served on
+}
+
+TEST_CASE("a request of any size but a small one is refused") {
+    fixture admin;
+    auto socket = admin.connect();
+    http::request<http::string_body> request(http::verb::post, "/reload", 11);
+    request.set(http::field::host, "localhost");
+    request.body() = std::string(65537, 'x');
+    request.prepare_payload();
+    base::error_code ec;
+    http::write(socket, request, ec);
+    std::array<char, 64> rest{};
+    ec = {};
+    while (!ec) socket.read_some(asio::buffer(rest), ec);
+    CHECK(admin.reloads == 0);
+}

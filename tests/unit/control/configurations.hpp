@@ -1,0 +1,47 @@
+// Settings, and running a coroutine to its end, for the tests of control.
+#pragma once
+
+#include "base/gate.hpp"
+#include "config/model.hpp"
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace scoregate::control {
+
+inline config::replica replica_at(const std::string& host, std::uint16_t port) {
+    const bool ipv6 = host.find(':') != std::string::npos;
+    return {"http://" + (ipv6 ? '[' + host + ']' : host) + ':' + std::to_string(port), host, port};
+}
+
+inline config::service service_named(const std::string& name, std::vector<config::replica> replicas) {
+    config::service made;
+    made.name = name;
+    made.live.name = "blue";
+    made.live.replicas = std::move(replicas);
+    return made;
+}
+
+inline config::settings settings_of(std::vector<config::service> services) {
+    config::settings made;
+    made.services = std::move(services);
+    return made;
+}
+
+// Runs `io` until `work` has ended.
+template <class T>
+T run(base::asio::io_context& io, base::task<T> work) {
+    std::optional<T> result;
+    base::asio::co_spawn(io, std::move(work), [&](std::exception_ptr escaped, T made) {
+        if (escaped) std::rethrow_exception(escaped);
+        result = std::move(made);
+    });
+    io.restart();
+    while (!result && io.run_one() != 0) {
+    }
+    return std::move(result.value());
+}
+
+} // namespace scoregate::control

@@ -1,0 +1,216 @@
+#include "upstream/pool.hpp"
+
+#include "base/gate.hpp"
+
+#include <boost/asio/write.hpp>
+#include <catch2/catch.hpp>
+
+#include <array>
+#include <chrono>
+#include <utility>
+#include <vector>
+
+using namespace scoregate;
+using namespace scoregate::upstream;
+using namespace std::chrono_literals;
+namespace asio = boost::asio;
+
+namespace {
+
+base::task<> connect_to(connection& which, std::vector<base::tcp::endpoint> addresses, base::error_code& result) {
+    result = co_await which.connect(addresses);
+}
+
+// A replica that takes connections and does what the test says.
+class replica {
+public:
+    base::tcp::endpoint address() const { return acceptor_.local_endpoint(); }
+
+    // A connection of ours, and the replica's end of it.
+    std::pair<std::unique_ptr<connection>, base::tcp_socket> make(std::uint64_t id = 1) {
+        auto ours = std::make_unique<connection>(io_.get_executor(), id);
+        const auto ec = connect(*ours, {address()});
+        REQUIRE_FALSE(ec);
+        base::tcp_socket theirs(io_);
+        acceptor_.accept(theirs);
+        return {std::move(ours), std::move(theirs)};
+    }
+    base::error_code connect(connection& which, std::vector<base::tcp::endpoint> addresses) {
+        base::error_code result = asio::error::would_block;
+        base::spawn(io_.get_executor(), inside_, connect_to(which, std::move(addresses), result));
+        io_.restart();
+        io_.run();
+        return result;
+    }
+    asio::io_context& io() { return io_; }
+
+private:
+    asio::io_context io_{1};
+    base::gate inside_;
+    base::tcp_acceptor acceptor_{io_, {asio::ip::address_v4::loopback(), 0}};
+};
+
+// The kernel delivers over loopback in its own time: waits for the event, not for a while.
+void wait_until_readable(connection& which) { which.stream().socket().wait(base::tcp_socket::wait_read); }
+
+// An address that refuses: it was free a moment ago.
+base::tcp::endpoint refusing(asio::io_context& io) {
+    base::tcp_acceptor taken(io, {asio::ip::address_v4::loopback(), 0});
+    return taken.local_endpoint();
+}
+
+constexpr std::chrono::steady_clock::time_point start{1000h};
+
+} // namespace
+
+TEST_CASE("the connection that came back last is lent first") {
+    replica far;
+    pool idle;
+    CHECK(idle.take(1) == nullptr);
+    std::vector<base::tcp_socket> ends;
+    std::vector<const connection*> given;
+    for (int i = 0; i < 3; ++i) {
+        auto [ours, theirs] = far.make();
+        given.push_back(ours.get());
+        ends.push_back(std::move(theirs));
+        idle.give(std::move(ours), start);
+    }
+    const auto first = idle.take(1), second = idle.take(1), third = idle.take(1);
+    CHECK(first.get() == given[2]);
+    CHECK(second.get() == given[1]);
+    CHECK(third.get() == given[0]);
+    CHECK(idle.take(1) == nullptr);
+}
+
+TEST_CASE("a connection is lent for its own replica only") {
+    replica far;
+    pool idle;
+    auto [one, end_of_one] = far.make(1);
+    auto [other, end_of_other] = far.make(2);
+    const auto* const kept = other.get();
+    idle.give(std::move(one), start);
+    idle.give(std::move(other), start);
+    CHECK(idle.take(3) == nullptr);
+    CHECK(idle.take(2).get() == kept);
+    CHECK(idle.take(2) == nullptr);
+    CHECK(idle.take(1) != nullptr);
+}
+
+TEST_CASE("a connection that was closed or spoken on meanwhile is not lent") {
+    replica far;
+    pool idle;
+    auto [good, end_of_good] = far.make();
+    auto [closed, end_of_closed] = far.make();
+    auto [reset, end_of_reset] = far.make();
+    auto [talked, end_of_talked] = far.make();
+    const auto* const kept = good.get();
+    auto &sees_close = *closed, &sees_reset = *reset, &sees_talk = *talked;
+    idle.give(std::move(good), start);
+    idle.give(std::move(closed), start);
+    idle.give(std::move(reset), start);
+    idle.give(std::move(talked), start);
+
+    end_of_closed.close();
+    end_of_reset.set_option(asio::socket_base::linger(true, 0));
+    end_of_reset.close();
+    asio::write(end_of_talked, asio::buffer("HTTP/1.1 408 Request Timeout\r\n\r\n", 32));
+    wait_until_readable(sees_close);
+    wait_until_readable(sees_reset);
+    wait_until_readable(sees_talk);
+    CHECK_FALSE(sees_close.still_idle());
+    CHECK_FALSE(sees_talk.still_idle());
+    CHECK_FALSE(sees_talk.still_idle()); // looking takes nothing away
+    CHECK(idle.take(1).get() == kept);
+    CHECK(idle.take(1) == nullptr);
+}
+
+TEST_CASE("a sweep closes what was idle for too long, and only that") {
+    replica far;
+    pool idle;
+    auto [old, end_of_old] = far.make(1);
+    auto [young, end_of_young] = far.make(1);
+    auto [other, end_of_other] = far.make(2);
+    const auto* const kept = young.get();
+    idle.give(std::move(old), start);
+    idle.give(std::move(young), start + 2s);
+    idle.give(std::move(other), start);
+
+    idle.sweep(start + pool::longest_idle - 1ms);
+    std::array<char, 1> byte{};
+    end_of_old.non_blocking(true);
+    base::error_code ec;
+    end_of_old.read_some(asio::buffer(byte), ec);
+    CHECK(ec == asio::error::would_block); // still open
+    idle.sweep(start + pool::longest_idle);
+    end_of_old.non_blocking(false);
+    end_of_old.read_some(asio::buffer(byte), ec);
+    CHECK(ec == asio::error::eof);
+    end_of_other.read_some(asio::buffer(byte), ec);
+    CHECK(ec == asio::error::eof);
+    CHECK(idle.take(2) == nullptr);
+    CHECK(idle.take(1).get() == kept);
+    CHECK(idle.take(1) == nullptr);
+}
+
+TEST_CASE("what has come back again counts as fresh") {
+    replica far;
+    pool idle;
+    auto [ours, theirs] = far.make();
+    idle.give(std::move(ours), start);
+    auto again = idle.take(1);
+    REQUIRE(again);
+    idle.give(std::move(again), start + 3s);
+    idle.sweep(start + 5s);
+    CHECK(idle.take(1) != nullptr);
+}
+
+TEST_CASE("a pool keeps a bounded number per replica") {
+    asio::io_context io{1};
+    pool idle;
+    // Unconnected sockets suffice to be counted: a closed one is never lent, so the surplus shows in the destructor.
+    std::vector<int> pairs;
+    for (std::size_t i = 0; i < pool::most_idle_per_replica + 3; ++i) {
+        std::array<int, 2> ends{};
+        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends.data()) == 0);
+        auto ours = std::make_unique<connection>(io.get_executor(), 1);
+        ours->stream().socket().assign(base::tcp::v4(), ends[0]);
+        pairs.push_back(ends[1]);
+        idle.give(std::move(ours), start);
+    }
+    std::size_t open = 0;
+    for (const int end : pairs) {
+        char byte = 0;
+        if (::recv(end, &byte, 1, MSG_DONTWAIT) < 0) ++open; // EAGAIN: the other end still stands
+        ::close(end);
+    }
+    CHECK(open == pool::most_idle_per_replica);
+}
+
+TEST_CASE("connecting tries the addresses in turn") {
+    replica far;
+    connection one(far.io().get_executor(), 7);
+    CHECK(one.replica_id() == 7);
+    CHECK_FALSE(far.connect(one, {refusing(far.io()), far.address()}));
+    CHECK(one.stream().socket().remote_endpoint() == far.address());
+    base::tcp::no_delay no_delay;
+    one.stream().socket().get_option(no_delay);
+    CHECK(no_delay.value());
+    CHECK(one.still_idle());
+
+    connection none(far.io().get_executor(), 1);
+    CHECK(far.connect(none, {refusing(far.io())}) == asio::error::connection_refused);
+    connection nowhere(far.io().get_executor(), 1);
+    CHECK(far.connect(nowhere, {}) == asio::error::host_not_found);
+}
+
+TEST_CASE("connecting ends when it is cancelled, with addresses left") {
+    replica far;
+    connection one(far.io().get_executor(), 1);
+    base::error_code result = asio::error::would_block;
+    base::gate inside;
+    base::spawn(far.io().get_executor(), inside, connect_to(one, {refusing(far.io()), far.address()}, result));
+    asio::post(far.io(), [&] { one.cancel(); });
+    far.io().restart();
+    far.io().run();
+    CHECK(result == asio::error::operation_aborted);
+}
