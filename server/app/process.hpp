@@ -36,7 +36,7 @@ struct checked {
     config::problems problems;
     std::vector<std::string> warnings;
     std::vector<std::string> alarms; // of the certificate: clients will object
-    bool outside_validity = false; // the leaf is expired or not yet valid
+    bool outside_validity = false;   // the leaf is expired or not yet valid
 };
 
 // Everything that can be checked without opening a socket. Blocking file reads.

@@ -69,6 +69,7 @@ public:
     void release();
 
     void append(std::string_view bytes) {
+        if (bytes.empty()) return; // may have no address, which memcpy must not get
         std::memcpy(block_.bytes.get() + end_, bytes.data(), bytes.size());
         end_ += bytes.size();
     }

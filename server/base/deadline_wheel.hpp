@@ -28,6 +28,7 @@ public:
         expiry_ = never;
         fired_ = false;
     }
+    bool armed() const { return expiry_ != never; }
     bool fired() const { return fired_; }
 
 private:

@@ -26,7 +26,7 @@ struct source {
 };
 
 struct load_result {
-    std::optional<settings> value;     // empty when there is any problem
+    std::optional<settings> value; // empty when there is any problem
     // As far as it could be read, also beside problems elsewhere: so that the pair's own can be told with them.
     std::optional<certificate_files> certificate;
     config::problems problems;         // all of them, in the file's order

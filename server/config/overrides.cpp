@@ -26,7 +26,7 @@ std::vector<override_setting> environment_overrides(const char* const* environme
         if (!entry.starts_with(prefix) || equals == std::string_view::npos) continue;
         const auto name = entry.substr(0, equals);
         std::string key{name.substr(prefix.size())};
-        for (auto at = key.find("__"); at != std::string::npos; at = key.find("__", at + 1)) key.replace(at, 2, ".");
+        for (auto at = key.find("__"); at != std::string::npos; at = key.find("__", at + 1)) key.replace(at, 2, 1, '.');
         settings.push_back({std::move(key), std::string{entry.substr(equals + 1)}, std::string{name}});
     }
     return settings;

@@ -13,8 +13,7 @@ std::shared_ptr<const routing::snapshot> assembly::build(const config::settings&
             state.metrics = std::make_shared<telemetry::service_metrics>(wanted.name, wanted.live.name, cores_);
         }
         std::vector<routing::replica_settings> replicas;
-        for (const auto& each : wanted.live.replicas)
-            replicas.push_back({each.url, names.addresses(each)});
+        for (const auto& each : wanted.live.replicas) replicas.push_back({each.url, names.addresses(each)});
         state.replicas->update(std::move(replicas));
 
         routing::service made;

@@ -189,9 +189,16 @@ field_id identify(std::string_view name) {
         {"azureml-model-deployment", field_id::azureml_model_deployment},
         {"proxy-authentication-info", field_id::hop_by_hop},
     }};
-    for (const auto& each : names) {
-        if (each.name.size() < name.size()) continue;
-        if (each.name.size() > name.size()) break;
+    // Where the names of each length begin.
+    static constexpr auto of_length = [] {
+        std::array<std::uint8_t, names.back().name.size() + 2> begin{};
+        for (std::size_t length = 0; length < begin.size(); ++length)
+            while (begin[length] < names.size() && names[begin[length]].name.size() < length) ++begin[length];
+        return begin;
+    }();
+    const auto length = std::min(name.size(), of_length.size() - 1); // none is of the last length
+    for (std::size_t i = of_length[length]; i < names.size() && names[i].name.size() == name.size(); ++i) {
+        const auto& each = names[i];
         if (lower(name.front()) == each.name.front() && equals_ignoring_case(name, each.name)) return each.id;
     }
     constexpr std::string_view forwarded_prefix = "x-forwarded-";

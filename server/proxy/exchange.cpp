@@ -137,7 +137,10 @@ task<result<void>> exchange<Stream>::forward() {
 template <class Stream>
 result<bool> exchange<Stream>::find_request() {
     auto& in = client_.in;
-    while (now_.scanned == 0 && in.readable().starts_with("\r\n")) in.consume(2); // RFC 9112 2.2
+    while (now_.scanned <= 1 && in.readable().starts_with("\r\n")) { // RFC 9112 2.2; its CR may have come alone
+        in.consume(2);
+        now_.scanned = 0;
+    }
     const auto end = http::find_head_end(in.readable(), now_.scanned, snapshot_->head_limits());
     if (!end) return end.error();
     if (!*end) return false;
@@ -275,12 +278,16 @@ task<result<void>> exchange<Stream>::send_rest_to_client(std::string_view rest, 
 template <class Stream>
 task<result<void>> exchange<Stream>::send_rest_to_replica(std::string_view rest, error_code ec) {
     if (!ec && !rest.empty()) {
-        replica_writing_.arm(now_.service->request_timeout);
+        // Once the reply has begun the replica may well wait for a client that does not read.
+        const auto pause = [this] {
+            return now_.reply_started ? timeouts().stream_idle : now_.service->request_timeout;
+        };
+        replica_writing_.arm(pause());
         while (!ec && !rest.empty()) {
             const auto [failed, n] = co_await replica_->stream().async_write_some(asio::buffer(rest), awaited);
             ec = failed;
             rest.remove_prefix(n);
-            if (!ec) replica_writing_.arm(now_.service->request_timeout);
+            if (!ec) replica_writing_.arm(pause());
         }
     }
     const auto why = ec ? replica_failure(fault::replica_closed) : failure{};

@@ -106,6 +106,7 @@ task<result<void>> exchange<Stream>::relay_reply() {
     auto& reply = client_.reply;
     auto& out = client_.out;
     now_.reply_started = true;
+    if (replica_writing_.armed()) replica_writing_.arm(timeouts().stream_idle); // see send_rest_to_replica
     now_.reply_begun = clock::now();
     bool ended = reply_body_.done();
     for (;;) {

@@ -41,8 +41,8 @@ void deployment::update(std::vector<replica_settings> wanted) {
         if (same != replicas_.end())
             updated.push_back(std::move(*same));
         else
-            updated.push_back(std::make_unique<replica>(
-                replica{next_replica_id(), std::move(each.url), std::move(each.addresses)}));
+            updated.push_back(
+                std::make_unique<replica>(replica{next_replica_id(), std::move(each.url), std::move(each.addresses)}));
     }
     for (auto& old : replicas_)
         if (old && old->in_flight != 0) removed_.push_back(std::move(old));

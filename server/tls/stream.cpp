@@ -78,15 +78,19 @@ error_code stream::failure_of(int result) {
     case SSL_ERROR_ZERO_RETURN: return asio::error::eof;
     default: break;
     }
-    failed_ = true;
     ERR_clear_error();
-    if (socket_error_ && socket_error_ != asio::error::eof) return socket_error_;
-    if (socket_error_ || kind == SSL_ERROR_SYSCALL) return asio::error::connection_reset;
-    return make_error_code(boost::system::errc::protocol_error);
+    if (socket_error_ && socket_error_ != asio::error::eof)
+        failure_ = socket_error_;
+    else if (socket_error_ || kind == SSL_ERROR_SYSCALL)
+        failure_ = asio::error::connection_reset;
+    else
+        failure_ = make_error_code(boost::system::errc::protocol_error);
+    return failure_;
 }
 
 std::size_t stream::read_now(std::span<char> into, error_code& ec) {
     std::size_t total = 0;
+    if (failure_) return ec = failure_, total;
     while (total < into.size()) {
         const int n = SSL_read(ssl_.get(), into.data() + total, static_cast<int>(into.size() - total));
         if (n <= 0) {
@@ -102,6 +106,7 @@ std::size_t stream::read_now(std::span<char> into, error_code& ec) {
 
 std::size_t stream::write_now(std::string_view bytes, error_code& ec) {
     std::size_t total = 0;
+    if (failure_) return ec = failure_, total;
     while (total < bytes.size()) {
         const int n = SSL_write(ssl_.get(), bytes.data() + total, static_cast<int>(bytes.size() - total));
         if (n <= 0) {
@@ -119,7 +124,7 @@ void stream::release_buffers() {
 }
 
 void stream::close_notify() {
-    if (failed_ || !SSL_is_init_finished(ssl_.get())) return;
+    if (failure_ || !SSL_is_init_finished(ssl_.get())) return;
     SSL_shutdown(ssl_.get()); // does not wait for the peer's; RFC 5246 7.2.1 lets us close at once
     ERR_clear_error();
 }
@@ -165,7 +170,7 @@ base::task<handshake_outcome> stream::handshake() {
             break;
         }
         default: {
-            failed_ = true;
+            failure_ = make_error_code(boost::system::errc::protocol_error);
             const auto reason = ERR_peek_last_error();
             ERR_clear_error();
             if (socket_error_ || reason == 0) co_return handshake_outcome::closed;

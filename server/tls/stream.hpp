@@ -3,7 +3,7 @@
 // one connection, one thread.
 //
 // Invariants: at most one read and one write in flight; the BIO never waits, it answers "retry"; a failed SSL_read or
-// SSL_write is final (failed_), and then no close_notify is sent (SSL_shutdown(3)).
+// SSL_write is final (failure_), and then no close_notify is sent (SSL_shutdown(3)).
 // Why not asio::ssl::stream: 68 KiB per connection and two copies more each way
 // (docs/decisions/0002-own-tls-stream.md).
 #pragma once
@@ -60,9 +60,13 @@ public:
     // Plaintext taken without waiting; fewer than given when the socket is full (then the same bytes must be offered
     // again, in this or another place: SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER). `ec` only for real errors.
     std::size_t write_now(std::string_view bytes, error_code& ec);
-    // True if bytes stand here that the socket will not announce again.
-    bool buffered() const { return !in_.empty() || SSL_pending(ssl_.get()) > 0; }
-    // Gives back what an idle connection does not need: our buffer, and OpenSSL's two of 16 KiB.
+    // True if bytes, or the end of the stream, stand here that the socket will not announce again.
+    bool buffered() const {
+        return !in_.empty() || SSL_pending(ssl_.get()) > 0 || failure_ ||
+               (SSL_get_shutdown(ssl_.get()) & SSL_RECEIVED_SHUTDOWN) != 0;
+    }
+    // Gives back what an idle connection does not need: our buffer, and OpenSSL's two of 16 KiB. Not while a read is in
+    // flight, whose bytes go there.
     void release_buffers();
     // Reads in larger strides from now on, for a large body.
     void read_in_bulk() { bulk_ = true; }
@@ -156,7 +160,7 @@ private:
     ssl_ptr ssl_;
     base::buffer in_;         // ciphertext that OpenSSL has not taken yet
     error_code socket_error_; // why the socket gives no more; handed out when in_ is used up
-    bool failed_ = false;
+    error_code failure_;      // of an SSL_ call: what every later one gets
     bool bulk_ = false;
 };
 

@@ -8,13 +8,12 @@ using namespace scoregate::tests;
 
 namespace {
 
-// Sends the request's body back while it is still coming, framed as `?reply=` says: length:N, chunked, close, old
-// (HTTP/1.0). `&slice` sends it byte by byte.
+// Sends the request's body back, framed as `?reply=` says: length:N, chunked, close, old (HTTP/1.0). With `&early`
+// while it is still coming, with `&slice` byte by byte.
 void echo(conversation& with) {
     for (;;) {
-        const auto asked = with.read_head();
-        const auto& line = asked.first_line;
-        const auto wanted = [&](std::string_view word) { return line.find(word) != std::string::npos; };
+        auto asked = with.read_head();
+        const auto wanted = [&](std::string_view word) { return asked.first_line.find(word) != std::string::npos; };
         const auto send = [&](std::string_view bytes) {
             if (wanted("slice"))
                 with.send_sliced(bytes);
@@ -22,23 +21,31 @@ void echo(conversation& with) {
                 with.send(bytes);
         };
         const bool chunked = wanted("reply=chunked");
-        std::string head = wanted("reply=old") ? "HTTP/1.0 200 OK\r\n" : "HTTP/1.1 200 OK\r\n";
-        if (chunked) head += "Transfer-Encoding: chunked\r\n";
-        if (const auto at = line.find("reply=length:"); at != std::string::npos)
-            head += "Content-Length: " + std::to_string(std::stoul(line.substr(at + 13))) + "\r\n";
-        send(head + "\r\n");
-        const auto pass_on = [&](const std::string& piece) {
-            if (!piece.empty()) send(chunked ? in_chunks(piece, piece.size(), false) : piece);
+        const auto begin = [&] {
+            std::string head = wanted("reply=old") ? "HTTP/1.0 200 OK\r\n" : "HTTP/1.1 200 OK\r\n";
+            if (chunked) head += "Transfer-Encoding: chunked\r\n";
+            if (const auto at = asked.first_line.find("reply=length:"); at != std::string::npos)
+                head += "Content-Length: " + std::to_string(std::stoul(asked.first_line.substr(at + 13))) + "\r\n";
+            send(head + "\r\n");
         };
-        if (asked.has("transfer-encoding")) {
+        const auto pass_on = [&](const std::string& piece) {
+            if (!piece.empty()) send(chunked ? in_chunks(piece, 70000, false) : piece);
+        };
+        if (!wanted("early")) {
+            if (!with.read_body(asked)) return;
+            begin();
+            pass_on(asked.body);
+        } else if (asked.has("transfer-encoding")) {
+            begin();
             while (const auto size = std::stoul(with.read_until("\r\n"), nullptr, 16)) {
                 pass_on(with.read_exactly(size));
                 with.read_exactly(2);
             }
             with.read_until("\r\n");
         } else {
+            begin();
             for (auto left = asked.has("content-length") ? std::stoul(asked.field("content-length")) : 0; left != 0;) {
-                const auto piece = with.unread().empty() ? with.read_some() : with.read_exactly(with.unread().size());
+                const auto piece = with.read_some();
                 if (piece.empty()) return;
                 pass_on(piece);
                 left -= piece.size();
@@ -90,6 +97,16 @@ TEST_CASE("every framing of a request with every framing of a reply, for HTTP/1.
                         CHECK(client.wait_for_end() == ending::clean);
                     else
                         CHECK(client.ask(get("/")).body == "Healthy");
+
+                    // And once more with a reply that begins while the request is still coming: then it may close.
+                    test_client eager(world.proxy.port(), world.proxy.terms());
+                    const auto early = eager.ask(asked(how, "early&" + query, body, minor));
+                    CHECK(early.whole);
+                    CHECK((early.body == body));
+                    if (early.field("connection") == "close")
+                        CHECK(eager.wait_for_end() == ending::clean);
+                    else
+                        CHECK(eager.ask(get("/")).body == "Healthy");
                 }
 }
 
@@ -137,7 +154,7 @@ TEST_CASE("several MB both ways at once") {
         for (const std::string& framing : {"length:" + length, std::string("chunked"), std::string("close")}) {
             INFO("request " << static_cast<int>(how) << ", reply " << framing);
             test_client client(world.proxy.port(), world.proxy.terms());
-            const auto reply = client.ask(asked(how, "reply=" + framing, body, 1, 100000));
+            const auto reply = client.ask(asked(how, "early&reply=" + framing, body, 1, 100000));
             CHECK(reply.whole);
             CHECK((reply.body == body));
             const auto record = world.proxy.next_record();
@@ -156,8 +173,8 @@ TEST_CASE("byte by byte on both sides") {
         for (const std::string framing : {"length:300", "chunked", "close"}) {
             if (how == framed::none && framing == "length:300") continue;
             INFO("request " << static_cast<int>(how) << ", reply " << framing);
-            client.send("\r\n"); // an empty line before a request is ignored (RFC 9112 2.2)
-            client.send_sliced(asked(how, "slice&reply=" + framing, body, 1, 7));
+            // An empty line before a request is ignored (RFC 9112 2.2).
+            client.send_sliced("\r\n" + asked(how, "slice&reply=" + framing, body, 1, 7));
             const auto reply = client.read_reply();
             REQUIRE(reply.whole);
             CHECK((reply.body == (how == framed::none ? "" : body)));

@@ -142,3 +142,22 @@ TEST_CASE("a pooled connection that the replica has closed meanwhile, or spoken 
     CHECK(client.ask(post("{}")).status() == 200);
     CHECK(world.replica.connections() == 2);
 }
+
+TEST_CASE("what is in flight is counted, for the replica and in the metric") {
+    event go;
+    scripted_replica replica(answer_after(go, "a"));
+    checked_proxy proxy(over::plain, settings_of({service_of("iris", {&replica})}), 2);
+    std::vector<std::unique_ptr<test_client>> clients;
+    for (std::size_t i = 0; i < 4; ++i) {
+        clients.push_back(std::make_unique<test_client>(proxy.port(), proxy.terms()));
+        clients.back()->send(post("{}"));
+    }
+    replica.request(3);
+    CHECK(proxy.replicas("iris").front().in_flight == 4);
+    CHECK(proxy.in_flight("iris") == 4);
+    go.set();
+    for (auto& each : clients) CHECK(each->read_reply().status() == 200);
+    proxy.record(3);
+    CHECK(proxy.replicas("iris").front().in_flight == 0);
+    CHECK(proxy.in_flight("iris") == 0);
+}

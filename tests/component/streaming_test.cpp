@@ -106,3 +106,33 @@ TEST_CASE("a client that does not read holds the replica back, and gets everythi
     CHECK(reply.whole);
     CHECK((reply.body == body));
 }
+
+TEST_CASE("a client that pauses in the middle of both bodies is not blamed on the replica") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    one_replica world(
+        what,
+        [](conversation& with) {
+            const auto asked = with.read_head();
+            auto left = std::stoul(asked.field("content-length"));
+            with.send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(left) + "\r\n\r\n");
+            while (left != 0) {
+                const auto piece = with.read_some();
+                if (piece.empty()) return;
+                with.send(piece); // while nobody takes it, nothing is read either
+                left -= piece.size();
+            }
+            with.wait_for_end();
+        },
+        [](config::settings& s) { s.services[0].live.settings.request_timeout = 200ms; });
+    test_client client(world.proxy.port(), world.proxy.terms());
+    const auto body = pattern(64 * 1024 * 1024);
+    client.send(request("POST", score, "Content-Length: " + std::to_string(body.size()) + "\r\n"));
+    const auto sent = client.send_without_reading(body, 600ms); // until every buffer on the way there and back is full
+    CHECK(sent < body.size());
+    client.send(std::string_view(body).substr(sent));
+    const auto reply = client.read_reply();
+    CHECK(reply.whole);
+    CHECK((reply.body == body));
+    CHECK_FALSE(world.proxy.next_record().contains("fault"));
+}

@@ -227,6 +227,12 @@ std::uint64_t running_proxy::replica_connects(const std::string& service) const 
     return total;
 }
 
+std::int64_t running_proxy::in_flight(const std::string& service) const {
+    std::int64_t total = 0;
+    for (const auto& core : metrics_.at(service)->cores()) total += core.in_flight.value();
+    return total;
+}
+
 std::vector<routing::deployment::replica_state> running_proxy::replicas(const std::string& service) const {
     for (const auto& each : settings_.services)
         if (each.name == service) return assembly_.replicas(each);

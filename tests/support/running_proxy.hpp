@@ -77,6 +77,7 @@ public:
     std::uint64_t failed_handshakes(telemetry::handshake_failure) const;
     std::uint64_t full_handshakes() const, resumed_handshakes() const;
     std::uint64_t replica_connects(const std::string& service) const;
+    std::int64_t in_flight(const std::string& service) const; // scoregate_in_flight
     std::vector<routing::deployment::replica_state> replicas(const std::string& service) const;
     std::size_t open_connections() const;
 

@@ -95,26 +95,37 @@ std::string test_client::handshake() {
     }
 }
 
+std::size_t test_client::send_now(std::string_view bytes) {
+    bool full = false;
+    std::size_t taken = 0;
+    if (ssl_) {
+        ERR_clear_error();
+        const int n = SSL_write(ssl_.get(), bytes.data(), static_cast<int>(bytes.size()));
+        full = n <= 0 && SSL_get_error(ssl_.get(), n) == SSL_ERROR_WANT_WRITE;
+        taken = n > 0 ? static_cast<std::size_t>(n) : 0;
+    } else {
+        const auto n = ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        full = n < 0 && errno == EAGAIN;
+        taken = n > 0 ? static_cast<std::size_t>(n) : 0;
+    }
+    if (taken == 0 && !full) throw wire_ended("the proxy has closed");
+    return taken;
+}
+
 void test_client::send(std::string_view bytes) {
     while (!bytes.empty()) {
-        std::size_t taken = 0;
-        bool full = false;
-        if (ssl_) {
-            ERR_clear_error();
-            const int n = SSL_write(ssl_.get(), bytes.data(), static_cast<int>(bytes.size()));
-            full = n <= 0 && SSL_get_error(ssl_.get(), n) == SSL_ERROR_WANT_WRITE;
-            taken = n > 0 ? static_cast<std::size_t>(n) : 0;
-        } else {
-            const auto n = ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-            full = n < 0 && errno == EAGAIN;
-            taken = n > 0 ? static_cast<std::size_t>(n) : 0;
-        }
+        const auto taken = send_now(bytes);
         bytes.remove_prefix(taken);
-        if (full) {
-            if ((wait_for(descriptor_, POLLIN | POLLOUT) & POLLIN) != 0) receive_now();
-        } else if (taken == 0)
-            throw wire_ended("the proxy has closed");
+        if (taken == 0 && (wait_for(descriptor_, POLLIN | POLLOUT) & POLLIN) != 0) receive_now();
     }
+}
+
+std::size_t test_client::send_without_reading(std::string_view bytes, std::chrono::milliseconds pause) {
+    std::size_t sent = 0;
+    pollfd room{descriptor_, POLLOUT, 0};
+    while (sent < bytes.size() && ::poll(&room, 1, static_cast<int>(pause.count())) > 0)
+        sent += send_now(bytes.substr(sent));
+    return sent;
 }
 
 void test_client::send_sliced(std::string_view bytes) {

@@ -43,6 +43,8 @@ public:
     // Throws wire_ended if the proxy has closed.
     void send(std::string_view bytes);
     void send_sliced(std::string_view bytes);
+    // Sends until the proxy has taken nothing for `pause`; returns how much it took. Nothing is read meanwhile.
+    std::size_t send_without_reading(std::string_view bytes, std::chrono::milliseconds pause);
     // Bytes below TLS.
     void send_raw(std::string_view bytes);
     std::string receive_raw();
@@ -63,6 +65,8 @@ public:
 
 private:
     bool receive() override;
+    // Sends without waiting; how much was taken. Throws wire_ended if the proxy has closed.
+    std::size_t send_now(std::string_view bytes);
     // Reads without waiting: true if something came or the stream has ended.
     bool receive_now();
 

@@ -85,6 +85,7 @@ TEST_CASE("bytes go in behind and out in front") {
     CHECK(bytes.writable().size() == ordinary);
     bytes.append("hello ");
     bytes.append("world");
+    bytes.append({}); // nothing, and no address
     CHECK(bytes.readable() == "hello world");
     CHECK(bytes.writable().size() == ordinary - 11);
     bytes.consume(6);

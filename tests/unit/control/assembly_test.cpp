@@ -51,8 +51,9 @@ TEST_CASE("a snapshot has what the settings say") {
     const auto one = made.replicas->reserve(), other = made.replicas->reserve();
     REQUIRE(one);
     REQUIRE(other);
-    CHECK(one->where().authority == "127.0.0.1:5001");
-    CHECK(other->where().authority == "[::1]:5002");
+    using boost::asio::ip::make_address;
+    CHECK(one->where().addresses == std::vector{base::tcp::endpoint(make_address("127.0.0.1"), 5001)});
+    CHECK(other->where().addresses == std::vector{base::tcp::endpoint(make_address("::1"), 5002)});
     const auto states = at.build.replicas(wanted);
     REQUIRE(states.size() == 3);
     CHECK(states[0].url == "http://127.0.0.1:5001");
@@ -90,7 +91,7 @@ TEST_CASE("a service that is gone is gone from what is shown, and lives for who 
     CHECK(at.build.metrics().size() == 1);
     CHECK(at.build.replicas(iris).empty());
     CHECK(at.build.replicas(digits).size() == 1);
-    CHECK(held->where().authority == "127.0.0.1:5001");
+    CHECK(held->where().url == "http://127.0.0.1:5001");
 
     const auto third = at.of(settings_of({iris})); // come back, it begins anew
     CHECK(only(third).replicas != first->services().at(1).replicas);

@@ -1,0 +1,49 @@
+// The seeds of the fuzz targets, and every input that once broke one, through the same functions in every preset.
+#include "fuzz/properties.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <string>
+
+using namespace scoregate;
+
+namespace {
+
+using property = void (*)(fuzz::input);
+
+const std::map<std::string, property> targets{
+    {"request_head", fuzz::request_head}, {"reply_head", fuzz::reply_head}, {"chunked_body", fuzz::chunked_body}};
+
+// How many files there were. A folder may be absent: git keeps none that is empty.
+std::size_t replay(const std::filesystem::path& folder, property holds) {
+    std::size_t count = 0;
+    if (!std::filesystem::is_directory(folder)) return 0;
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+        std::ifstream file(entry.path(), std::ios::binary);
+        const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+        INFO(entry.path().string());
+        holds({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
+        ++count;
+    }
+    return count;
+}
+
+} // namespace
+
+TEST_CASE("seeds and regressions of the fuzz targets") {
+    const std::filesystem::path root = std::filesystem::path(SCOREGATE_SOURCE_DIR) / "tests" / "fuzz";
+    for (const auto& [name, holds] : targets) {
+        INFO(name);
+        CHECK(replay(root / "corpus" / name, holds) >= 5);
+        replay(root / "regressions" / name, holds); // a broken property aborts
+    }
+    for (const auto& entry : std::filesystem::directory_iterator(root / "corpus"))
+        CHECK(targets.count(entry.path().filename().string()) == 1);
+    if (std::filesystem::is_directory(root / "regressions"))
+        for (const auto& entry : std::filesystem::directory_iterator(root / "regressions"))
+            CHECK(targets.count(entry.path().filename().string()) == 1);
+}
