@@ -247,8 +247,8 @@ int main() {
     contest both;
     // The same work, or the comparison is void.
     if (!both.ours(sample)) return EXIT_FAILURE;
-    auto one = std::string(both.written());
-    if (!both.with_beast(sample) || both.written().size() != one.size()) {
+    const std::string one(both.written());
+    if (!both.with_beast(sample) || both.written() != one) {
         std::fprintf(stderr, "the two do not write the same head:\n%s\n%s\n", one.c_str(),
                      std::string(both.written()).c_str());
         return EXIT_FAILURE;

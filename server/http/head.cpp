@@ -163,7 +163,7 @@ field_id identify(std::string_view name) {
         field_id id;
     };
     // By length, so that most names are told apart without looking at them.
-    static constexpr std::array<known, 24> names{{
+    static constexpr std::array<known, 25> names{{
         {"te", field_id::hop_by_hop},
         {"host", field_id::host},
         {"date", field_id::date},
@@ -183,6 +183,7 @@ field_id identify(std::string_view name) {
         {"x-ms-request-id", field_id::request_id},
         {"proxy-connection", field_id::hop_by_hop},
         {"transfer-encoding", field_id::transfer_encoding},
+        {"x-scoregate-fault", field_id::fault_token},
         {"proxy-authenticate", field_id::hop_by_hop},
         {"proxy-authorization", field_id::hop_by_hop},
         {"x-ms-client-request-id", field_id::client_request_id},
@@ -331,7 +332,10 @@ result<void> request_head::note(const field& each) {
         return {};
     case field_id::client_request_id: client_request_id = each.value; return {};
     case field_id::traceparent: traceparent = each.value; return {};
-    case field_id::azureml_model_deployment: forced_deployment = each.value; return {};
+    case field_id::azureml_model_deployment:
+        if (!forced_deployment.empty()) return fail(fault::bad_request, "More than one azureml-model-deployment");
+        forced_deployment = each.value;
+        return {};
     case field_id::user_agent: user_agent = each.value; return {};
     default: return {};
     }
@@ -396,7 +400,7 @@ result<void> response_head::parse(std::string_view bytes, const head_limits& lim
             chunked = true;
             break;
         case field_id::connection:
-            // A replica may name what it likes: its framing fields are ours to rewrite anyway.
+            // The same rule as for clients: a reply that calls its framing or its Date hop-by-hop is not to be trusted.
             if (auto r = read_connection(each.value, options, nominated); !r)
                 return fail(fault::replica_bad_response, r.error().detail);
             break;

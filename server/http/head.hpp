@@ -30,8 +30,9 @@ enum class field_id : std::uint8_t {
     expect,
     hop_by_hop, // Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer, Upgrade
     host,
-    forwarding, // Forwarded, X-Forwarded-*, X-Real-IP, Proxy: ours alone to say
-    request_id, // X-Request-Id, X-MS-Request-Id: ours alone to say
+    forwarding,  // Forwarded, X-Forwarded-*, X-Real-IP, Proxy: ours alone to say
+    fault_token, // X-Scoregate-Fault: ours alone to say
+    request_id,  // X-Request-Id, X-MS-Request-Id: ours alone to say
     client_request_id,
     traceparent,
     transfer_encoding,

@@ -108,6 +108,7 @@ void write_reply_head(base::buffer& out, const response_head& head, unsigned sta
     for (const auto& each : head.fields) {
         switch (each.id) {
         case field_id::azureml_model_deployment:
+        case field_id::fault_token:
         case field_id::client_request_id:
         case field_id::connection:
         case field_id::content_length:

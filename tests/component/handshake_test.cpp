@@ -122,8 +122,9 @@ TEST_CASE("a session is resumed by its ticket on whichever core") {
     CHECK(proxy.resumed_handshakes() == 4);
     CHECK(proxy.core(0).metrics.handshakes_resumed.value() == 2);
     CHECK(proxy.core(1).metrics.handshakes_resumed.value() == 2);
-    CHECK(proxy.record(0)["resumed"] == false);
-    CHECK(proxy.record(1)["resumed"] == true);
+    int resumed = 0;
+    for (int i = 0; i < 5; ++i) resumed += proxy.next_record()["resumed"] == true ? 1 : 0; // in any order: two cores
+    CHECK(resumed == 4);
 }
 
 TEST_CASE("connections that send nothing hold nobody up") {

@@ -172,7 +172,7 @@ TEST_CASE("a reply, byte by byte") {
     const auto bytes = head_of({"HTTP/1.1 200 Fine", "Server: gunicorn", "Date: Mon, 02 Jan 2006 15:04:05 GMT",
                                 "Content-Type: application/json", "Content-Length: 27", "Connection: keep-alive",
                                 "x-request-id: theirs", "x-ms-request-id: theirs", "azureml-model-deployment: theirs",
-                                "x-ms-client-request-id: theirs"});
+                                "x-ms-client-request-id: theirs", "x-scoregate-fault: theirs"});
     reply_terms terms;
     terms.client = "abc";
     terms.spent = {1'234'567ns, 0ns, 61s + 7'089us};
