@@ -58,7 +58,11 @@ app::exit_code serve(const arguments& given, bool only_check) {
         std::printf("%s: no problems\n", given.config.c_str());
         return app::clean;
     }
-    return app::process(source, std::move(found)).run();
+    app::process process(source, std::move(found));
+    const auto code = process.run();
+    // Not torn down: a resolver thread may sit in a look-up for as long as DNS likes.
+    std::fflush(nullptr);
+    ::_exit(code);
 }
 
 app::exit_code make_certificates(const arguments& given) {

@@ -29,9 +29,12 @@ process::process(config::source source, checked found)
       unmatched_(std::make_shared<telemetry::service_metrics>("", "", core_count_)),
       drain_timer_(where()) {}
 
-process::~process() {
+process::~process() { end(); }
+
+void process::end() {
     for (auto& core : cores_) core->stop();
     for (auto& thread : threads_) thread.join();
+    threads_.clear();
     // Listeners live on the first core's loop, the access log's channels are used by the cores.
     listeners_.clear();
     cores_.clear();
@@ -45,6 +48,7 @@ exit_code process::run() {
     base::spawn(where(), tasks_, follow_signals());
     base::spawn(where(), tasks_, start());
     loop_.run();
+    end();
     return was_cut_ ? failed : clean;
 }
 

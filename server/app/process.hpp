@@ -50,12 +50,14 @@ public:
     process& operator=(const process&) = delete;
     ~process();
 
-    // Until SIGTERM or SIGINT has drained it. Logs to stderr.
+    // Until SIGTERM or SIGINT has drained it; then no core is left and the access log is written out. The destructor
+    // besides waits for a look-up of a name that may still be under way. Logs to stderr.
     exit_code run();
 
 private:
     enum class stage : std::uint8_t { starting, serving, grace, draining, ended };
 
+    void end();
     bool open_sockets();
     bool open_access_log();
     base::task<> start();

@@ -114,7 +114,8 @@ std::string process::status_text() const {
                 {{"url", each.url}, {"ready", each.resolved}, {"in_flight", each.in_flight}});
     }
     status["reloads"]["configuration"] = describe(reloader_.past());
-    return status.dump(2) + "\n";
+    // Messages may quote bytes of a broken file that are not UTF-8.
+    return status.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
 control::admin_operations process::operations() {

@@ -19,7 +19,7 @@ namespace http = boost::beast::http;
 
 namespace {
 
-constexpr std::chrono::seconds longest_wait{30};
+constexpr std::chrono::seconds longest_wait{5};
 constexpr std::size_t most_connections = 64;
 
 // The host of a Host field, without port and brackets.
@@ -32,7 +32,9 @@ std::string to_json(const config::problems& problems) {
     auto list = nlohmann::json::array();
     for (const auto& each : problems)
         list.push_back({{"file", each.file}, {"pointer", each.pointer}, {"message", each.message}});
-    return nlohmann::json{{"result", problems.empty() ? "in force" : "refused"}, {"problems", list}}.dump(2) + "\n";
+    return nlohmann::json{{"result", problems.empty() ? "in force" : "refused"}, {"problems", list}}.dump(
+               2, ' ', false, nlohmann::json::error_handler_t::replace) +
+           "\n";
 }
 
 } // namespace

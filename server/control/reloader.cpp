@@ -36,13 +36,10 @@ reloader::reloader(base::executor where, config::source source, config::settings
       assembly_(build),
       names_(names),
       publish_(std::move(out)),
-      idle_(where) {}
+      idle_(where, base::tick_timer::time_point::max()) {}
 
 base::task<reloader::outcome> reloader::reload() {
-    while (busy_) {
-        idle_.expires_at(base::tick_timer::time_point::max());
-        co_await idle_.async_wait(base::awaited);
-    }
+    while (busy_) co_await idle_.async_wait(base::awaited);
     busy_ = true;
     auto done = co_await reload_now();
     busy_ = false;

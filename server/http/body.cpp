@@ -111,19 +111,18 @@ result<void> body_decoder::chunk_byte(char c) {
 }
 
 std::string_view frame_chunk(char* payload, std::size_t size, bool last) {
-    constexpr std::string_view closing = "0\r\n\r\n";
-    char* begin = payload;
+    static constexpr std::string_view closing = "0\r\n\r\n";
+    // Nothing may be written then: what follows may be the next message.
+    if (size == 0) return last ? closing : std::string_view{};
+    char line[18];
+    auto* line_end = std::to_chars(line, line + 16, size, 16).ptr;
+    *line_end++ = '\r';
+    *line_end++ = '\n';
+    char* const begin = payload - (line_end - line);
+    std::memcpy(begin, line, static_cast<std::size_t>(line_end - line));
     char* end = payload + size;
-    if (size != 0) {
-        char line[18];
-        auto* line_end = std::to_chars(line, line + 16, size, 16).ptr;
-        *line_end++ = '\r';
-        *line_end++ = '\n';
-        begin -= line_end - line;
-        std::memcpy(begin, line, static_cast<std::size_t>(line_end - line));
-        *end++ = '\r';
-        *end++ = '\n';
-    }
+    *end++ = '\r';
+    *end++ = '\n';
     if (last) {
         std::memcpy(end, closing.data(), closing.size());
         end += closing.size();

@@ -61,8 +61,9 @@ private:
 };
 
 // Writes the chunk framing around a payload of `size` bytes (RFC 9112 7.1): the size line right before `payload`, CRLF
-// and, for the last one, the closing chunk right behind. Room needed: 10 bytes before, 7 behind. Returns the whole; for
-// an empty payload that is the closing chunk, or nothing.
+// and, for the last one, the closing chunk right behind. Room needed: 10 bytes before, 7 behind. Returns the whole.
+// Nothing is written around an empty payload, where the next message may stand: then it is a constant closing chunk, or
+// nothing.
 std::string_view frame_chunk(char* payload, std::size_t size, bool last);
 
 } // namespace scoregate::http

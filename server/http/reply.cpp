@@ -44,7 +44,8 @@ std::string fault_reply(const base::failure& why, std::string_view service, cons
     std::string fields = "x-scoregate-fault: ";
     fields.append(row.token).append("\r\n");
     if (why.kind == base::fault::method_not_allowed) fields.append("Allow: GET, HEAD, POST\r\n");
-    if (why.kind == base::fault::no_ready_replica) fields.append("Retry-After: 1\r\n");
+    if (why.kind == base::fault::no_ready_replica || why.kind == base::fault::overloaded)
+        fields.append("Retry-After: 1\r\n");
     return whole_reply(row.status, fields, "application/json", body, about);
 }
 

@@ -56,7 +56,11 @@ public:
 
     void finish() override {
         finishing_ = true;
-        if (!exchange_.busy()) cancel();
+        if (exchange_.busy() || lingering_) return;
+        if (served_)
+            cancel();
+        else
+            waiting_.arm(linger_time); // a connection that was accepted may still bring its first request
     }
     void cut() override {
         finishing_ = true;
@@ -68,15 +72,24 @@ public:
             if (!co_await secure()) co_return;
         }
         auto end = ending::keep_alive;
-        while (end == ending::keep_alive && !finishing_) {
+        while (end == ending::keep_alive && !(finishing_ && served_)) {
             const bool more = co_await next_request();
             if (!more) break;
             end = co_await exchange_.serve();
+            served_ = true;
+            if constexpr (Stream::is_tls) side_.stream.read_as_usual();
             trim(side_.in);
             trim(side_.out);
             trim(side_.reply);
         }
-        if (end == ending::cut) co_return; // no close_notify: what was sent is not whole
+        if (end == ending::cut) { // what was sent is not whole: over TLS no close_notify tells, in clear only a reset
+            error_code ignored;
+            if constexpr (!Stream::is_tls) {
+                side_.stream.socket().set_option(base::tcp_socket::linger(true, 0), ignored);
+                side_.stream.socket().close(ignored); // Asio's destructor would take the option back
+            }
+            co_return;
+        }
         if constexpr (Stream::is_tls) side_.stream.close_notify();
         if (end == ending::linger) co_await linger();
     }
@@ -96,19 +109,20 @@ private:
     task<bool> next_request() {
         auto& in = side_.in;
         auto& stream = side_.stream;
-        // A connection that was dealt just before a drain may still bring one request.
-        const auto keep_alive =
-            side_.where.draining() ? linger_time : side_.where.snapshot()->settings().timeouts.keep_alive;
+        const auto keep_alive = [this]() -> std::chrono::milliseconds {
+            if (side_.where.draining()) return linger_time;
+            return side_.where.snapshot()->settings().timeouts.keep_alive;
+        };
         bool hot = true;
         if (in.empty()) co_await asio::post(side_.where.where(), awaited); // see exchange::read_reply_head
         while (in.empty()) {
-            if (finishing_) co_return false;
+            if (finishing_ && served_) co_return false;
             if (!hot && !stream.buffered()) {
                 in.release();
                 side_.out.release();
                 side_.reply.release();
                 stream.release_buffers();
-                waiting_.arm(keep_alive);
+                waiting_.arm(keep_alive());
                 const auto [ec] = co_await stream.socket().async_wait(base::tcp_socket::wait_read, awaited);
                 const bool expired = waiting_.fired();
                 waiting_.disarm();
@@ -116,7 +130,7 @@ private:
             }
             in.reserve();
             const auto room = in.writable();
-            waiting_.arm(hot ? std::min(hot_time, keep_alive) : keep_alive);
+            waiting_.arm(hot ? std::min(hot_time, keep_alive()) : keep_alive());
             const auto [ec, n] = co_await stream.async_read_some(asio::buffer(room.data(), room.size()), awaited);
             waiting_.disarm();
             if (ec == asio::error::operation_aborted && hot) {
@@ -131,6 +145,7 @@ private:
 
     // Reads and drops what the client is still sending, until it has seen our end of the stream.
     task<> linger() {
+        lingering_ = true;
         auto& socket = side_.stream.socket();
         error_code ec;
         socket.shutdown(base::tcp_socket::shutdown_send, ec);
@@ -189,7 +204,8 @@ private:
     client_side<Stream> side_;
     exchange<Stream> exchange_;
     base::deadline waiting_; // handshake, idleness, lingering
-    bool finishing_ = false;
+    bool finishing_ = false; // no request after the one that is under way, or the first
+    bool served_ = false, lingering_ = false;
 };
 
 task<> serve_tls(core& where, base::tcp_socket socket, std::string address) {

@@ -223,7 +223,12 @@ task<result<void>> exchange<Stream>::reach_replica() {
     replica_reading_.disarm();
     now_.connecting = clock::now() - began;
     if (total_.fired()) co_return fail(fault::total_timeout);
+    if (aborted_) co_return fail(fault::draining);
     if (timed_out) co_return fail(fault::connect_timeout);
+    const bool own_fault =
+        ec == boost::system::errc::too_many_files_open || ec == boost::system::errc::no_buffer_space ||
+        ec == boost::system::errc::too_many_files_open_in_system || ec == boost::system::errc::address_not_available;
+    if (own_fault) co_return fail(fault::overloaded);
     if (ec) co_return fail(fault::connect_failed);
     co_return result<void>{};
 }

@@ -46,7 +46,12 @@ result<bool> exchange<Stream>::find_reply() {
         return fail(fault::replica_bad_response, end.error().kind == fault::bad_request
                                                      ? end.error().detail
                                                      : "its head is over limits.max_header_bytes");
-    if (!*end) return false;
+    if (!*end) {
+        const auto begin = reply.readable().substr(0, 7);
+        if (now_.scanned == reply.size() && !std::string_view("HTTP/1.").starts_with(begin))
+            return fail(fault::replica_bad_response, "no status line");
+        return false;
+    }
     auto& head = core_.response;
     const auto parsed = head.parse(reply.readable().substr(0, **end), snapshot_->head_limits(), now_.verb);
     if (!parsed) return parsed.error();
@@ -105,7 +110,6 @@ template <class Stream>
 task<result<void>> exchange<Stream>::relay_reply() {
     auto& reply = client_.reply;
     auto& out = client_.out;
-    now_.reply_started = true;
     if (replica_writing_.armed()) replica_writing_.arm(timeouts().stream_idle); // see send_rest_to_replica
     now_.reply_begun = clock::now();
     bool ended = reply_body_.done();
@@ -114,7 +118,9 @@ task<result<void>> exchange<Stream>::relay_reply() {
         http::body_decoder::step step;
         if (!reply.empty() && !reply_body_.done()) {
             const auto decoded = reply_body_.decode(reply.data(), reply.size());
-            if (!decoded) co_return fail(fault::stream_broken);
+            if (!decoded)
+                co_return now_.reply_started ? fail(fault::stream_broken)
+                                             : fail(fault::replica_bad_response, decoded.error().detail);
             step = *decoded;
             ended = reply_body_.done();
         }
@@ -123,6 +129,7 @@ task<result<void>> exchange<Stream>::relay_reply() {
             out.append(piece);
             piece = out.readable();
         }
+        now_.reply_started = true;
         error_code ec;
         const auto sent = client_.stream.write_now(piece, ec);
         now_.bytes_out += piece.size();

@@ -16,7 +16,7 @@ result<std::string_view> exchange<Stream>::next_piece() {
     now_.bytes_in += step->consumed;
     now_.body_bytes += step->payload;
     const auto most = snapshot_->settings().limits.max_request_bytes;
-    if (now_.body_bytes > most) return fail(fault::body_too_large, "", most);
+    if (now_.body_bytes + request_body_.known_remaining() > most) return fail(fault::body_too_large, "", most);
     const auto piece = request_body_.chunked() ? http::frame_chunk(in.data(), step->payload, request_body_.done())
                                                : std::string_view(in.data(), step->payload);
     in.consume(step->consumed);

@@ -29,6 +29,7 @@ void listener::start() { base::spawn(on_.where(), on_.accepting, accept()); }
 
 void listener::stop() {
     stopped_ = true;
+    accept_queued(); // what the kernel has completed for us is ours to serve
     base::error_code ignored;
     acceptor_.close(ignored);
     pause_.cancel();

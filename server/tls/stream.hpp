@@ -70,6 +70,11 @@ public:
     void release_buffers();
     // Reads in larger strides from now on, for a large body.
     void read_in_bulk() { bulk_ = true; }
+    // The large body has ended: back to the ordinary buffer.
+    void read_as_usual() {
+        bulk_ = false;
+        if (in_.empty() && in_.capacity() > base::buffer_pool::small_block) in_.release();
+    }
 
     // Sends close_notify if the socket takes it at once. Not after a failure, nor to cut a reply short.
     void close_notify();

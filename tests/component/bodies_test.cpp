@@ -202,6 +202,31 @@ TEST_CASE("chunk extensions and trailers are read and dropped, both ways") {
     CHECK(world.replica.connections() == 1);
 }
 
+TEST_CASE("a request behind a chunked body stays as it is, wherever the body was cut") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    one_replica world(what, [](conversation& with) {
+        for (;;) {
+            auto asked = with.read_head();
+            if (!with.read_body(asked)) return;
+            with.send(ok(asked.body));
+        }
+    });
+    test_client client(world.proxy.port(), world.proxy.terms());
+    const std::string first = request("POST", score, "Transfer-Encoding: chunked\r\n") + "5\r\nhello\r\n0\r\n\r\n";
+    const std::string all = first + get("/");
+    const auto body = first.find("\r\n\r\n") + 4;
+    std::size_t number = 0;
+    for (auto cut = body; cut <= first.size(); ++cut, ++number) {
+        INFO(cut - body);
+        client.send(all.substr(0, cut));
+        world.replica.request(number); // so the proxy has read what was sent
+        client.send(all.substr(cut));
+        CHECK(client.read_reply().body == "hello");
+        CHECK(client.read_reply().body == "Healthy");
+    }
+}
+
 TEST_CASE("pipelined requests are answered in order") {
     const auto what = GENERATE(over::tls, over::plain);
     INFO(to_string(what));

@@ -166,6 +166,8 @@ TEST_CASE("replica_bad_response: nonsense, and what could be read in two ways") 
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
         "HTTP/1.1 200 OK\r\nX: " + std::string(70000, 'x') + "\r\n\r\n",
         std::string(70000, 'x'),
+        "\x16\x03\x01 no line end",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n",
     };
     one_replica world(what, [&](conversation& with) {
         with.read_request();
@@ -389,4 +391,22 @@ TEST_CASE("stream_broken: nonsense instead of a chunk, and a reset of a reply wi
         if (what == over::tls) CHECK(client.ended() == ending::cut);
         check_record(world.proxy.next_record(), 200, "stream_broken", "replica");
     }
+}
+
+TEST_CASE("stream_broken: an HTTP/1.0 client, to whom the end of the stream means the end of the reply, gets a reset") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    event relayed;
+    one_replica world(what, [&](conversation& with) {
+        with.read_request();
+        with.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n");
+        relayed.wait();
+        with.reset();
+    });
+    test_client client(world.proxy.port(), world.proxy.terms());
+    client.send("GET " + score + " HTTP/1.0\r\n\r\n");
+    client.read_until("first");
+    relayed.set();
+    client.read_to_end();
+    CHECK(client.ended() == (what == over::tls ? ending::cut : ending::reset));
 }

@@ -1,6 +1,7 @@
 """Stopping without losing a request, changing the configuration under load, living through a lack of descriptors."""
 import errno
 import http.client
+import json
 import os
 import pathlib
 import resource
@@ -127,6 +128,13 @@ def test_a_reload_changes_limits(gate, replica):
     gate.configure(gate.settings | {"limits": {"max_request_bytes": 10}})
     assert gate.ask_admin("/reload", "POST").status == 200
     assert gate.request("POST", PATH, b"x" * 11).fault == "body_too_large"
+
+
+def test_a_configuration_that_is_not_utf8_is_refused_and_told(gate, replica):
+    gate.file.write_bytes(b'{"colour": "\xff"}')
+    refused = gate.ask_admin("/reload", "POST")
+    assert refused.status == 422 and json.loads(refused.body)["problems"]
+    assert json.loads(gate.ask_admin("/status").body)["reloads"]["configuration"]["failed"] == 1
 
 
 def test_a_broken_configuration_is_refused_and_the_old_one_kept(gate, replica):

@@ -216,8 +216,12 @@ TEST_CASE("a chunk is framed in the room that a buffer leaves") {
         std::vector<char> room(10 + payload.size() + 7); // exactly what is promised to suffice
         std::copy(payload.begin(), payload.end(), room.begin() + 10);
         const auto whole = frame_chunk(room.data() + 10, payload.size(), last);
-        REQUIRE(whole.data() >= room.data());
-        REQUIRE(whole.data() + whole.size() <= room.data() + room.size());
+        if (payload.empty()) // what stands there may be the next message: it stays as it is
+            CHECK(room == std::vector<char>(room.size()));
+        else {
+            REQUIRE(whole.data() >= room.data());
+            REQUIRE(whole.data() + whole.size() <= room.data() + room.size());
+        }
         return std::string(whole);
     };
     CHECK(framed("hello", false) == "5\r\nhello\r\n");

@@ -274,8 +274,8 @@ TEST_CASE("a request without framing has no body") {
 
 TEST_CASE("a deployment is forced by one field, not by two that may differ") {
     request_head head;
-    const auto bytes = head_of({"GET /score HTTP/1.1", "Host: a", "azureml-model-deployment: blue",
-                                "azureml-model-deployment: green"});
+    const auto bytes = head_of(
+        {"GET /score HTTP/1.1", "Host: a", "azureml-model-deployment: blue", "azureml-model-deployment: green"});
     const auto refused = head.parse(bytes, head_limits{});
     REQUIRE_FALSE(refused);
     CHECK(refused.error().kind == fault::bad_request);
