@@ -203,7 +203,7 @@ field_id identify(std::string_view name) {
         if (lower(name.front()) == each.name.front() && equals_ignoring_case(name, each.name)) return each.id;
     }
     constexpr std::string_view forwarded_prefix = "x-forwarded-";
-    if (name.size() > forwarded_prefix.size() && lower(name.front()) == 'x' &&
+    if (name.size() >= forwarded_prefix.size() && lower(name.front()) == 'x' &&
         equals_ignoring_case(name.substr(0, forwarded_prefix.size()), forwarded_prefix))
         return field_id::forwarding;
     return field_id::other;

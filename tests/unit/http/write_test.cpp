@@ -121,6 +121,7 @@ TEST_CASE("what a replica must not get from a client") {
                                              "Trailer",
                                              "Upgrade",
                                              "X-Forwarded-Port",
+                                             "X-Forwarded-", // a name that is the prefix alone
                                              "X-Real-IP",
                                              "x-ms-request-id",
                                              "Proxy-Authenticate",
