@@ -56,7 +56,8 @@ std::size_t room_for_fields(const std::vector<field>& fields) {
 } // namespace
 
 std::size_t room_for(const request_head& head, std::string_view replica_path) {
-    return room_for_fields(head.fields) + replica_path.size() + head.query.size() + 4 * head.host.size();
+    return room_for_fields(head.fields) + head.method_name.size() + replica_path.size() + head.query.size() +
+           4 * head.host.size();
 }
 
 void write_request_head(base::buffer& out, const request_head& head, std::string_view replica_path,
