@@ -1,6 +1,10 @@
 // argv -> configuration -> process -> exit code.
+#include "app/certificate_install.hpp"
+#include "app/machine.hpp"
 #include "app/process.hpp"
+#include "control/admin_client.hpp"
 #include "telemetry/log.hpp"
+#include "tls/certificate_report.hpp"
 #include "tls/development_certificates.hpp"
 
 #include <CLI/CLI.hpp>
@@ -22,6 +26,8 @@ struct arguments {
     std::string cname = "localhost";
     unsigned days = 365;
     bool overwrite = false;
+    std::string certificate, key, secret, name; // of cert inspect and cert install
+    std::string admin;
 };
 
 void print(const config::problems& problems) {
@@ -43,15 +49,14 @@ app::exit_code serve(const arguments& given, bool only_check) {
     auto found = app::check(source);
     problems.insert(problems.end(), found.problems.begin(), found.problems.end());
     for (const auto& each : found.warnings) telemetry::log().warn("{}", each);
-    for (const auto& each : found.alarms) telemetry::log().error("{}", each);
+    for (const auto& each : found.tls.alarms) telemetry::log().error("{}", each);
     if (!problems.empty()) {
         print(problems);
         return app::refused;
     }
-    if (found.outside_validity) {
-        telemetry::log().error("THE CERTIFICATE IS OUTSIDE ITS VALIDITY: clients will refuse every connection until it "
-                               "is replaced ({})",
-                               found.settings->certificate->certificate);
+    if (found.tls.outside_validity) {
+        telemetry::log().error("A CERTIFICATE IS OUTSIDE ITS VALIDITY, see above: clients will refuse every connection "
+                               "that gets it until it is replaced");
         if (only_check) return app::refused;
     }
     if (only_check) {
@@ -79,6 +84,53 @@ app::exit_code make_certificates(const arguments& given) {
     }
 }
 
+app::exit_code inspect_certificates(const arguments& given) {
+    std::vector<config::certificate_files> pairs;
+    if (!given.config.empty()) {
+        config::problems problems;
+        pairs = config::load(source_of(given, problems)).certificates;
+        if (pairs.empty()) {
+            std::fprintf(stderr,
+                         "scoregate: %s names no certificate that could be inspected; `scoregate check` says "
+                         "what is wrong with it\n",
+                         given.config.c_str());
+            return app::refused;
+        }
+    } else {
+        pairs.push_back({given.certificate, given.key, given.name, given.secret});
+    }
+    bool usable = true;
+    for (const auto& each : pairs) {
+        const auto report = tls::inspect(each, std::chrono::system_clock::now());
+        std::printf("%s%s", &each == pairs.data() ? "" : "\n", report.text.c_str());
+        usable = usable && report.usable;
+    }
+    return usable ? app::clean : app::refused;
+}
+
+int install(const arguments& given) {
+    config::problems problems;
+    const auto source = source_of(given, problems);
+    if (!problems.empty()) {
+        print(problems);
+        return app::refused;
+    }
+    const auto unless_empty = [](const std::string& text) { return text.empty() ? std::nullopt : std::optional(text); };
+    return app::install_certificate({given.certificate, given.key, unless_empty(given.name), unless_empty(given.admin)},
+                                    source);
+}
+
+app::exit_code reload(const std::string& admin) {
+    const auto reply = control::ask_admin(admin, "POST", "/reload");
+    if (!reply) {
+        std::fprintf(stderr, "scoregate: %s\n", reply.error().c_str());
+        return app::failed;
+    }
+    const bool done = reply->status == 200;
+    std::fprintf(done ? stdout : stderr, "%s", reply->body.c_str());
+    return done ? app::clean : app::failed;
+}
+
 void add_configuration(CLI::App& to, arguments& given) {
     to.add_option("-c,--config", given.config, "The configuration, JSON with // comments")->type_name("FILE");
     to.add_option("--set", given.set,
@@ -92,6 +144,7 @@ void add_configuration(CLI::App& to, arguments& given) {
 
 // NOLINTNEXTLINE(bugprone-exception-escape): CLI11 throws where options are declared wrongly, which no user can cause.
 int main(int argc, char** argv) {
+    app::keep_out_of_core_dumps();
     arguments given;
     CLI::App line(
         "scoregate: a TLS 1.2 front-end for model servers.\n"
@@ -119,6 +172,37 @@ int main(int argc, char** argv) {
     dev_command.add_option("--cname", given.cname, "Name that clients will use: DNS name or IP")->capture_default_str();
     dev_command.add_option("--days", given.days, "Validity in days")->capture_default_str();
     dev_command.add_flag("--overwrite", given.overwrite, "Replaces files that are there");
+    auto& inspect_command = *cert_command.add_subcommand("inspect", "Explains a pair: chain, names, dates, key, every "
+                                                                    "defect with its remedy");
+    auto& inspected = *inspect_command.add_option_group("What", "The pair to explain");
+    auto* const cert = inspected.add_option("--cert", given.certificate, "The chain, PEM")->type_name("FILE");
+    auto* const key = inspect_command.add_option("--key", given.key, "Its key, PEM")->type_name("FILE");
+    key->needs(cert);
+    cert->needs(key);
+    inspected.add_option("--secret", given.secret, "A directory with cert.pem and key.pem, or tls.crt and tls.key")
+        ->type_name("DIR");
+    auto* const config = inspected.add_option("-c,--config", given.config, "Every pair that this configuration names")
+                             ->type_name("FILE");
+    inspected.require_option(1);
+    inspect_command.add_option("--cname", given.name, "The name that clients will use")
+        ->type_name("NAME")
+        ->excludes(config);
+
+    auto& install_command = *cert_command.add_subcommand(
+        "install", "Checks a new pair, puts it in the place of the one the configuration names, reloads, and says "
+                   "which serial is served");
+    install_command.add_option("--cert", given.certificate, "The new chain, PEM")->type_name("FILE")->required();
+    install_command.add_option("--key", given.key, "Its key, PEM")->type_name("FILE")->required();
+    install_command.add_option("--cname", given.name, "Which pair, by its sslCname; by default the default one")
+        ->type_name("NAME");
+    install_command.add_option("--admin", given.admin, "The admin port, by default as in the configuration")
+        ->type_name("URL");
+    add_configuration(install_command, given);
+
+    auto& reload_command = *line.add_subcommand("reload", "Has a running scoregate read configuration and certificates "
+                                                          "again");
+    reload_command.add_option("--admin", given.admin, "Its admin port; http://127.0.0.1:9001 if not given")
+        ->type_name("URL");
     auto& version_command = *line.add_subcommand("version", "Prints the version");
 
     try {
@@ -133,11 +217,14 @@ int main(int argc, char** argv) {
         return app::clean;
     }
     if (dev_command.parsed()) return make_certificates(given);
+    if (reload_command.parsed()) return reload(given.admin.empty() ? control::default_admin_url : given.admin);
+    if (inspect_command.parsed()) return inspect_certificates(given);
     if (given.config.empty()) {
         std::fprintf(stderr, "scoregate: --config FILE is needed; scoregate --help says more\n");
         return app::refused;
     }
     try {
+        if (install_command.parsed()) return install(given);
         return serve(given, check_command.parsed());
     } catch (const std::exception& error) {
         telemetry::log().critical("{}", error.what());

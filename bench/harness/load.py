@@ -21,6 +21,7 @@ class Row:
     reply_bytes: int = 115
     query: str = ""
     close: bool = False  # a new connection for each request
+    renewed: bool = False  # the certificate is replaced all the while; against a scoregate where it is not
 
 
 ROWS = {row.name: row for row in (
@@ -29,6 +30,8 @@ ROWS = {row.name: row for row in (
     Row("large", "1 MiB up and 1 MiB down, TLS 1.2 keep-alive", connections=16, body_bytes=MIB, reply_bytes=MIB,
         query=f"?bytes={MIB}"),
     Row("handshake", "a new TLS 1.2 connection and full handshake for each request", close=True),
+    Row("renewal", "as keepalive, and the certificate is replaced every 100 ms", renewed=True),
+    Row("renewal_handshake", "as handshake, and the certificate is replaced every 100 ms", close=True, renewed=True),
 )}
 
 

@@ -13,8 +13,9 @@ def spread(values):
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
-def summarise(rounds):
-    """rounds: {proxy: [round, ...]} -> figures per proxy and the ratios of scoregate's CPU, taken within each round."""
+def summarise(rounds, latency=False):
+    """rounds: {proxy: [round, ...]} -> figures per proxy and the ratios of scoregate's CPU, taken within each round;
+    with `latency` that of p99, too."""
     figures = {name: {figure: spread([r[figure] for r in runs]) for figure in FIGURES} for name, runs in rounds.items()}
     peers = [name for name in rounds if name != "scoregate"]
     ratios = {}
@@ -29,6 +30,8 @@ def summarise(rounds):
         ratios = {f"scoregate/{peer}": against(peer, "cpu_us") for peer in peers}
         ratios["scoregate/cheaper"] = cheaper("cpu_us")
         ratios["scoregate/cheaper, user"] = cheaper("user_us")
+        if latency:
+            ratios["scoregate/cheaper, p99"] = cheaper("p99_us")
     return {"figures": figures, "ratios": ratios}
 
 

@@ -1,9 +1,14 @@
 """The model stub and the proxies under test: each is configured from a template, started, and ended with stop()."""
+import contextlib
+import itertools
 import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
+import threading
+import urllib.request
 
 from .processes import Failure, Process, free_port, poll
 
@@ -131,9 +136,50 @@ class Scoregate(Proxy):
         configuration.write_text(json.dumps(settings, indent=2))
         return [self.program, "--config", configuration]
 
+    def reloads(self):
+        """How often it has put a renewed certificate in force."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/metrics", timeout=5) as page:
+            text = page.read().decode()
+        found = re.search(r'scoregate_reloads_total\{unit="certificate:localhost",result="success"\} (\d+)', text)
+        return int(found[1])
+
     @staticmethod
     def version():
         return first_line([Scoregate.program, "version"])
+
+
+class Unchanged(Scoregate):
+    """Another scoregate, whose certificate is left alone: what the rows of renewal are compared with."""
+
+    name = "unchanged"
+
+
+@contextlib.contextmanager
+def renewing(proxy, every_seconds=0.1):
+    """Replaces the proxy's pair by another, by renames, again and again while the block runs."""
+    pairs = []
+    for number in range(2):
+        directory = proxy.directory / f"pair{number}"
+        directory.mkdir(exist_ok=True)
+        make_certificate(directory)
+        pairs.append(directory)
+    ended = threading.Event()
+
+    def swap():
+        for pair in itertools.cycle(pairs):
+            if ended.wait(every_seconds):
+                return
+            for name in ("key.pem", "cert.pem"):
+                shutil.copy(pair / name, proxy.directory / f"{name}.new")
+                os.rename(proxy.directory / f"{name}.new", proxy.directory / name)
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 PROXIES = {proxy.name: proxy for proxy in (Scoregate, Nginx, Haproxy)}

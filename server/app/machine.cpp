@@ -5,6 +5,7 @@
 #include <limits>
 #include <sched.h>
 #include <string>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 namespace scoregate::app {
@@ -42,5 +43,7 @@ std::size_t connections_for(std::size_t open_files) {
     const auto reserved = std::min<std::size_t>(256, open_files / 4);
     return std::max<std::size_t>(1, open_files - open_files / 4 - reserved);
 }
+
+void keep_out_of_core_dumps() { ::prctl(PR_SET_DUMPABLE, 0); }
 
 } // namespace scoregate::app

@@ -15,4 +15,8 @@ std::size_t raise_open_files();
 // listeners, logs and the admin port.
 std::size_t connections_for(std::size_t open_files);
 
+// Private keys lie in this process's memory, so it leaves no core dump and no other process of its user may read it
+// (PR_SET_DUMPABLE, prctl(2)).
+void keep_out_of_core_dumps();
+
 } // namespace scoregate::app

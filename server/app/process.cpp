@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <utility>
 
 namespace scoregate::app {
 
@@ -18,16 +19,20 @@ constexpr std::chrono::seconds patience_after_cut{2};
 process::process(config::source source, checked found)
     : source_(std::move(source)),
       settings_(std::move(*found.settings)),
-      certificate_(std::move(found.certificate)),
       started_at_(std::chrono::system_clock::now()),
       core_count_(settings_.workers != 0 ? settings_.workers : usable_cores()),
       signals_(where()),
       assembly_(core_count_),
       names_(where()),
-      reloader_(where(), source_, settings_, assembly_, names_,
+      tls_(where(), files_, core_count_,
+           [this](std::vector<tls::ssl_ctx_ptr> contexts) { publish(std::move(contexts)); }),
+      reloader_(where(), files_, source_, settings_, found.content, tls_, assembly_, names_,
                 [this](std::shared_ptr<const routing::snapshot> next) { publish(std::move(next)); }),
       unmatched_(std::make_shared<telemetry::service_metrics>("", "", core_count_)),
-      drain_timer_(where()) {}
+      insecure_(settings_.allow_insecure_connections),
+      drain_timer_(where()) {
+    tls_.adopt(std::move(found.tls), settings_);
+}
 
 process::~process() { end(); }
 
@@ -72,13 +77,10 @@ bool process::open_sockets() {
         all = false;
         return std::nullopt;
     };
-    if (certificate_)
-        for (const auto& each : settings_.listen_on.https)
-            if (auto opened = open(each)) entries_.push_back({proxy::entrance::https, std::move(*opened)});
+    for (const auto& each : settings_.listen_on.https)
+        if (auto opened = open(each)) entries_.push_back({proxy::entrance::https, std::move(*opened)});
     for (const auto& each : settings_.listen_on.http)
-        if (auto opened = open(each))
-            entries_.push_back(
-                {certificate_ ? proxy::entrance::http_beside_tls : proxy::entrance::http, std::move(*opened)});
+        if (auto opened = open(each)) entries_.push_back({proxy::entrance::http, std::move(*opened)});
     if (settings_.admin.listen) admin_socket_ = open(*settings_.admin.listen);
 
     const auto open_files = raise_open_files();
@@ -102,33 +104,38 @@ base::task<> process::start() {
     }
     co_await names_.resolve(settings_);
     const auto first = assembly_.build(reloader_.running(), names_);
-    const auto tickets = tls::random_ticket_keys();
+    first_contexts_.resize(core_count_); // without TLS nothing was published
     for (unsigned i = 0; i < core_count_; ++i) {
-        auto context = certificate_ ? tls::make_server_context(*certificate_, tickets) : tls::ssl_ctx_ptr{};
         auto* const channel = access_log_ ? &access_log_->at(i) : nullptr;
-        cores_.push_back(std::make_unique<proxy::core>(i, first, std::move(context), unmatched_, channel));
+        cores_.push_back(std::make_unique<proxy::core>(i, first, std::move(first_contexts_[i]), unmatched_, channel));
         dealing_.cores.push_back(cores_.back().get());
     }
-    for (const auto& each : entries_)
+    for (const auto& each : entries_) {
         listeners_.push_back(
             std::make_unique<proxy::listener>(*cores_.front(), dealing_, each.socket.descriptor, each.through));
+        if (insecure_ && each.through == proxy::entrance::https) listeners_.back()->pause();
+    }
     for (auto& core : cores_) threads_.emplace_back([&core = *core] { core.run(); });
     cores_.front()->post([this] {
         for (auto& each : listeners_) each->start();
     });
     if (stage_ == stage::starting) stage_ = stage::serving;
     base::spawn(where(), tasks_, reloader_.follow_names());
+    base::spawn(where(), tasks_, reloader_.follow_file());
+    base::spawn(where(), tasks_, tls_.follow());
     announce();
 }
 
 void process::announce() const {
-    if (settings_.allow_insecure_connections)
+    if (insecure_)
         telemetry::log().warn(
             "allowInsecureConnections: requests and replies cross the network in clear, keys too; for "
             "development only");
-    for (const auto& each : entries_)
-        telemetry::log().info("listening {} {}", each.through == proxy::entrance::https ? "https" : "http",
-                              each.socket.address);
+    for (const auto& each : entries_) {
+        const bool https = each.through == proxy::entrance::https;
+        if (!(https && insecure_))
+            telemetry::log().info("listening {} {}", https ? "https" : "http", each.socket.address);
+    }
     if (admin_socket_) telemetry::log().info("listening admin {}", admin_socket_->address);
     for (const auto& uri : scoring_uris()) telemetry::log().info("scoring URI {}", uri);
     telemetry::log().info("scoregate {} serves with {} worker{}", SCOREGATE_VERSION, core_count_,
@@ -136,7 +143,34 @@ void process::announce() const {
 }
 
 void process::publish(std::shared_ptr<const routing::snapshot> next) {
+    const bool insecure = next->settings().allow_insecure_connections;
     for (auto& core : cores_) core->post([&core = *core, next] { core.adopt(next); });
+    if (std::exchange(insecure_, insecure) != insecure) open_scoring_port();
+}
+
+void process::publish(std::vector<tls::ssl_ctx_ptr> contexts) {
+    if (cores_.empty()) {
+        first_contexts_ = std::move(contexts);
+        return;
+    }
+    for (std::size_t i = 0; i < cores_.size(); ++i)
+        cores_[i]->post(
+            [&core = *cores_[i], context = std::move(contexts[i])]() mutable { core.adopt(std::move(context)); });
+}
+
+// The port that does not score any more refuses connections; the cores have been told by then what the other one is.
+void process::open_scoring_port() {
+    if (stage_ > stage::grace) return; // none is open any more
+    cores_.front()->post([this, insecure = insecure_] {
+        for (std::size_t i = 0; i < listeners_.size(); ++i) {
+            if (entries_[i].through != proxy::entrance::https) continue;
+            if (insecure)
+                listeners_[i]->pause();
+            else
+                listeners_[i]->resume();
+        }
+    });
+    announce();
 }
 
 base::task<> process::follow_signals() {
@@ -144,7 +178,7 @@ base::task<> process::follow_signals() {
         const auto [ec, number] = co_await signals_.async_wait(base::awaited);
         if (ec) co_return;
         if (number == SIGHUP)
-            base::spawn(where(), tasks_, reload());
+            base::spawn(where(), tasks_, reload_for_signal());
         else if (number == SIGUSR1) {
             if (access_log_) access_log_->reopen();
         } else if (stage_ == stage::starting || stage_ == stage::serving) {
@@ -160,7 +194,14 @@ base::task<> process::follow_signals() {
     }
 }
 
-base::task<> process::reload() { co_await reloader_.reload(); }
+base::task<config::problems> process::reload() {
+    auto problems = co_await tls_.look(true);
+    const auto more = co_await reloader_.reload();
+    problems.insert(problems.end(), more.begin(), more.end());
+    co_return problems;
+}
+
+base::task<> process::reload_for_signal() { static_cast<void>(co_await reload()); }
 
 // Readiness off, a grace in which everything is still served, no new connections, requests in flight finish, cut.
 base::task<> process::drain() {

@@ -3,16 +3,18 @@
 #pragma once
 
 #include "app/bind.hpp"
+#include "base/background.hpp"
 #include "config/load.hpp"
 #include "control/admin_server.hpp"
 #include "control/assembly.hpp"
 #include "control/discovery.hpp"
 #include "control/reloader.hpp"
+#include "control/tls_reloader.hpp"
 #include "proxy/core.hpp"
 #include "proxy/listener.hpp"
 #include "telemetry/access_log.hpp"
-#include "tls/certificate.hpp"
-#include "tls/server_context.hpp"
+#include "tls/content_digest.hpp"
+#include "tls/openssl_ptr.hpp"
 
 #include <boost/asio/signal_set.hpp>
 
@@ -29,14 +31,13 @@ namespace scoregate::app {
 // Exit codes of the command line.
 enum exit_code : int { clean = 0, failed = 1, refused = 2 };
 
-// A configuration with the certificate it names, as far as both could be checked.
+// A configuration with the certificates it names, as far as all could be checked.
 struct checked {
     std::optional<config::settings> settings; // empty with any problem
-    std::shared_ptr<const tls::certificate> certificate;
-    config::problems problems;
+    tls::content_digest content{};            // of the configuration's file
+    control::tls_material tls;
+    config::problems problems; // those of `tls` too
     std::vector<std::string> warnings;
-    std::vector<std::string> alarms; // of the certificate: clients will object
-    bool outside_validity = false;   // the leaf is expired or not yet valid
 };
 
 // Everything that can be checked without opening a socket. Blocking file reads.
@@ -63,35 +64,40 @@ private:
     base::task<> start();
     void announce() const;
     base::task<> follow_signals();
-    base::task<> reload();
+    base::task<config::problems> reload();
+    base::task<> reload_for_signal();
     base::task<> drain();
     void stop_accepting();
     void core_emptied();
     void cut();
     void publish(std::shared_ptr<const routing::snapshot>);
+    void publish(std::vector<tls::ssl_ctx_ptr>);
+    void open_scoring_port();
 
     // What the admin port shows (process_reports.cpp).
     control::admin_operations operations();
-    base::task<config::problems> reload_for_admin();
     std::string metrics_text() const;
     std::string status_text() const;
     std::vector<std::string> scoring_uris() const;
+    std::vector<const control::reload_unit*> reload_units() const;
 
     base::executor where() { return loop_.get_executor(); }
 
     config::source source_;
     config::settings settings_; // as started
-    std::shared_ptr<const tls::certificate> certificate_;
     std::chrono::system_clock::time_point started_at_;
     unsigned core_count_;
     base::asio::io_context loop_{1};
     boost::asio::basic_signal_set<base::executor> signals_;
     base::gate tasks_;
+    base::background files_;
     control::assembly assembly_;
     control::discovery names_;
+    control::tls_reloader tls_;
     control::reloader reloader_;
     std::unique_ptr<telemetry::access_log> access_log_;
     std::shared_ptr<telemetry::service_metrics> unmatched_;
+    std::vector<tls::ssl_ctx_ptr> first_contexts_; // until the cores are made
     std::vector<std::unique_ptr<proxy::core>> cores_;
     proxy::dealing dealing_;
     struct entry {
@@ -99,7 +105,8 @@ private:
         listening socket;
     };
     std::vector<entry> entries_;
-    std::vector<std::unique_ptr<proxy::listener>> listeners_; // on the first core
+    std::vector<std::unique_ptr<proxy::listener>> listeners_; // of entries_, on the first core
+    bool insecure_ = false;                                   // which port scores
     std::optional<listening> admin_socket_;
     std::unique_ptr<control::admin_server> admin_;
     std::vector<std::thread> threads_;

@@ -36,7 +36,7 @@ json describe(const tls::certificate& certificate, const std::string& cname) {
             {"days_left", std::chrono::floor<std::chrono::days>(left).count()}};
 }
 
-json describe(const control::reloader::history& past) {
+json describe(const control::reload_history& past) {
     json unit{{"succeeded", past.succeeded}, {"failed", past.failed}};
     if (past.last_at != std::chrono::system_clock::time_point{}) {
         unit["last_at"] = to_text(past.last_at);
@@ -53,11 +53,13 @@ std::vector<std::string> process::scoring_uris() const {
     std::vector<std::string> uris;
     for (const auto& service : settings.services) {
         const auto path = "/api/v1/service/" + service.name + "/score";
-        if (settings.certificate)
-            uris.push_back(
-                http::https_location(settings.certificate->cname, settings.listen_on.public_https_port, path, ""));
-        else if (!entries_.empty())
-            uris.push_back("http://" + entries_.front().socket.address + path);
+        if (!settings.certificates.empty()) {
+            uris.push_back(http::https_location(settings.certificates.front().cname,
+                                                settings.listen_on.public_https_port, path, ""));
+            continue;
+        }
+        for (const auto& each : entries_)
+            if (each.through == proxy::entrance::http) uris.push_back("http://" + each.socket.address + path);
     }
     return uris;
 }
@@ -69,12 +71,12 @@ std::string process::metrics_text() const {
     std::vector<const telemetry::core_metrics*> cores;
     for (const auto& each : cores_) cores.push_back(&each->metrics);
     std::vector<telemetry::certificate_expiry> certificates;
-    if (certificate_)
-        certificates.push_back({settings_.certificate->cname, certificate_->serial(),
-                                std::chrono::floor<std::chrono::seconds>(certificate_->not_after())});
-    const auto& past = reloader_.past();
-    const std::vector<telemetry::reload_counts> reloads{
-        {"configuration", past.succeeded, past.failed, past.last_succeeded}};
+    for (const auto& each : tls_.pairs())
+        certificates.push_back({each->files.cname, each->value->serial(),
+                                std::chrono::floor<std::chrono::seconds>(each->value->not_after())});
+    std::vector<telemetry::reload_counts> reloads;
+    for (const auto* unit : reload_units())
+        reloads.push_back({unit->name(), unit->past().succeeded, unit->past().failed, unit->past().last_succeeded});
 
     telemetry::observations seen;
     seen.version = SCOREGATE_VERSION;
@@ -104,7 +106,7 @@ std::string process::status_text() const {
     for (const auto& core : cores_) connections += core->open_connections();
     status["connections"] = {{"open", connections}, {"most", dealing_.most_connections}};
     status["certificates"] = json::array();
-    if (certificate_) status["certificates"].push_back(describe(*certificate_, settings_.certificate->cname));
+    for (const auto& each : tls_.pairs()) status["certificates"].push_back(describe(*each->value, each->files.cname));
     status["scoring_uris"] = scoring_uris();
     for (const auto& service : settings.services) {
         auto& deployment = status["services"][service.name]["deployments"][service.live.name];
@@ -113,19 +115,21 @@ std::string process::status_text() const {
             deployment["replicas"].push_back(
                 {{"url", each.url}, {"ready", each.resolved}, {"in_flight", each.in_flight}});
     }
-    status["reloads"]["configuration"] = describe(reloader_.past());
+    for (const auto* unit : reload_units()) status["reloads"][unit->name()] = describe(unit->past());
     // Messages may quote bytes of a broken file that are not UTF-8.
     return status.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
 control::admin_operations process::operations() {
     return {[this] { return stage_ == stage::serving; }, [this] { return metrics_text(); },
-            [this] { return status_text(); }, [this] { return reload_for_admin(); }};
+            [this] { return status_text(); }, [this] { return reload(); }};
 }
 
-base::task<config::problems> process::reload_for_admin() {
-    auto done = co_await reloader_.reload();
-    co_return std::move(done.problems);
+std::vector<const control::reload_unit*> process::reload_units() const {
+    std::vector<const control::reload_unit*> units{&reloader_.unit()};
+    for (const auto& each : tls_.pairs()) units.push_back(&each->unit);
+    if (tls_.tickets()) units.push_back(&*tls_.tickets());
+    return units;
 }
 
 } // namespace scoregate::app

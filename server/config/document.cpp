@@ -88,6 +88,12 @@ bool matches(const std::string& pointer, const std::string& pattern) {
                       [](const auto& level, const auto& name) { return name == "*" || name == level; });
 }
 
+const key_description* described(const std::string& pointer, const std::vector<key_description>& keys) {
+    const auto found =
+        std::find_if(keys.begin(), keys.end(), [&](const auto& known) { return matches(pointer, known.pattern); });
+    return found == keys.end() ? nullptr : &*found;
+}
+
 bool equals_ignoring_case(std::string_view text, std::string_view lower_case) {
     return std::equal(text.begin(), text.end(), lower_case.begin(), lower_case.end(),
                       [](char a, char b) { return a == b || (a >= 'A' && a <= 'Z' && a - 'A' + 'a' == b); });
@@ -137,25 +143,29 @@ document::document(std::string file, std::string_view text) : file_(std::move(fi
 
 void document::apply(const override_setting& setting, const std::vector<key_description>& keys) {
     if (!root_.is_object()) return; // refused as a whole
-    const auto levels = split(setting.key, '.');
     std::string pointer;
     json* at = &root_;
-    for (std::size_t i = 0; i < levels.size(); ++i) {
+    for (const auto& level : split(setting.key, '.')) {
+        const auto inner = child_pointer(pointer, level);
+        const auto* const key = described(inner, keys);
+        if (key != nullptr && key->type == "array" && key->form.empty()) {
+            problems_.push_back({setting.origin, inner, "is a list of objects, which only the file can give"});
+            return;
+        }
         if (at->is_null()) { // absent so far, or null in the file
             *at = json::object();
             origins_[pointer] = setting.origin;
         }
         if (!at->is_object()) {
-            origins_[child_pointer(pointer, levels[i])] = setting.origin;
-            refuse(child_pointer(pointer, levels[i]), "cannot be set: " + pointer + " is not an object in the file");
+            origins_[inner] = setting.origin;
+            refuse(inner, "cannot be set: " + pointer + " is not an object in the file");
             return;
         }
-        at = &(*at)[levels[i]];
-        pointer = child_pointer(pointer, levels[i]);
+        at = &(*at)[level];
+        pointer = inner;
     }
-    const auto key =
-        std::find_if(keys.begin(), keys.end(), [&](const auto& known) { return matches(pointer, known.pattern); });
-    *at = converted(setting.value, key == keys.end() ? "string" : key->type);
+    const auto* const key = described(pointer, keys);
+    *at = converted(setting.value, key == nullptr ? "string" : key->type);
     origins_[pointer] = setting.origin;
 }
 

@@ -24,7 +24,8 @@ public:
     const nlohmann::json& root() const { return root_; }
 
     // Puts the value in place of what the file says, converted to the type `keys` gives for it. A text that does not
-    // convert, or an unknown key, goes in as text, so that reading refuses it like one of the file.
+    // convert, or an unknown key, goes in as text, so that reading refuses it like one of the file. What is in a list
+    // of objects cannot be set.
     void apply(const override_setting&, const std::vector<key_description>& keys);
 
     void refuse(const std::string& pointer, std::string message);

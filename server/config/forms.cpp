@@ -180,7 +180,7 @@ std::optional<std::string> parse_name(std::string_view text, std::string& wrong)
 
 std::optional<std::string> parse_path(std::string_view text, std::string& wrong) {
     if (!text.empty() && text.find('\0') == std::string_view::npos) return std::string{text};
-    wrong = "is not the path of a file: write one, relative to the configuration file's folder or absolute";
+    wrong = "is not a path: write one, relative to the configuration file's folder or absolute";
     return {};
 }
 

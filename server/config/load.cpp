@@ -3,6 +3,7 @@
 #include "config/document.hpp"
 #include "config/settings_reader.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -31,11 +32,31 @@ std::optional<std::string> read_file(const std::string& path, problems& out) {
 void make_absolute(settings& to, const std::string& file) {
     const auto folder = std::filesystem::absolute(file).parent_path();
     const auto resolve = [&folder](std::string& path) { path = (folder / path).lexically_normal().string(); };
-    if (to.certificate) {
-        resolve(to.certificate->certificate);
-        resolve(to.certificate->key);
+    const auto resolve_folder = [&resolve](std::string& path) { // "tls/" and "tls" are the same
+        resolve(path);
+        if (path.size() > 1 && path.ends_with('/')) path.pop_back();
+    };
+    for (auto& each : to.certificates) {
+        if (each.secret.empty()) {
+            resolve(each.certificate);
+            resolve(each.key);
+        } else {
+            resolve_folder(each.secret);
+        }
     }
+    if (to.ticket_keys_dir) resolve_folder(*to.ticket_keys_dir);
     if (auto& log = to.access_log.path; log && *log != "-") resolve(*log);
+}
+
+// Paths are absolute, so that the same pair is seen however it is written.
+void refuse_repeated(const std::vector<certificate_files>& all, document& in) {
+    for (auto each = all.begin(); each != all.end(); ++each) {
+        const auto first = std::find(all.begin(), each, *each);
+        if (first == each) continue;
+        in.refuse(each->pointer, "is the same pair as " +
+                                     (first->pointer.empty() ? "that at the top of the file" : first->pointer) +
+                                     ": keep one");
+    }
 }
 
 } // namespace
@@ -53,9 +74,10 @@ load_result load(const source& from) {
         settings_reader reader{tree, read};
         reader.read();
         make_absolute(read, from.file);
+        refuse_repeated(read.certificates, tree);
         read.file = from.file;
         out.warnings = reader.take_warnings();
-        out.certificate = read.certificate;
+        out.certificates = read.certificates;
         out.value = std::move(read);
     }
     out.problems = tree.take_problems();

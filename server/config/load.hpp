@@ -27,8 +27,8 @@ struct source {
 
 struct load_result {
     std::optional<settings> value; // empty when there is any problem
-    // As far as it could be read, also beside problems elsewhere: so that the pair's own can be told with them.
-    std::optional<certificate_files> certificate;
+    // As far as they could be read, also beside problems elsewhere: so that the pairs' own can be told with them.
+    std::vector<certificate_files> certificates;
     config::problems problems;         // all of them, in the file's order
     std::vector<std::string> warnings; // left-over TLS settings with allowInsecureConnections and the like
 };
@@ -43,7 +43,8 @@ std::vector<override_setting> environment_overrides(const char* const* environme
 load_result load(const source&);
 
 // A key of the configuration, as docs/configuration.md and config/scoregate.schema.json must list it. "*" in a pattern
-// stands for the name of a service or a deployment; the row that ends in it describes the entry itself.
+// stands for the name of a service or a deployment, or for the place in a list of objects; the row that ends in it
+// describes the entry itself.
 struct key_description {
     std::string pattern;  // e.g. "/services/*/deployments/*/replicas"
     std::string type;     // boolean | integer | string | array | object, with "|null" where null is allowed
@@ -52,8 +53,9 @@ struct key_description {
     std::optional<std::int64_t> minimum = {}; // of the number, or of how many entries an array or object holds
     std::optional<std::int64_t> maximum = {};
     std::vector<std::string> words = {}; // the only texts allowed; empty: not a choice of words
-    std::string form = {};               // what a text, an array's items or an object's names look like: see forms.hpp
-    std::string unit = {};               // ms | bytes | bytes/s, "" for none
+    // What a text, an array's items or an object's names look like: see forms.hpp. "" for an array: of objects.
+    std::string form = {};
+    std::string unit = {}; // ms | bytes | bytes/s, "" for none
 };
 
 // Every key that load() understands, from the code that reads it: parents before children, in the order of the

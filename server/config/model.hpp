@@ -21,13 +21,18 @@ struct endpoint {
     friend bool operator==(const endpoint&, const endpoint&) = default;
 };
 
-// sslCertPemFile, sslKeyPemFile and sslCname: all three or none.
+// Where one pair of certificate and key is: two files, or one directory that holds both.
 struct certificate_files {
-    std::string certificate; // PEM, full chain, leaf first; absolute path
-    std::string key;         // PEM without passphrase; absolute path
-    std::string cname;       // must be among the leaf's SANs (RFC 6125)
+    std::string certificate;  // PEM, full chain, leaf first; absolute path; empty with `secret`
+    std::string key;          // PEM without passphrase; absolute path; empty with `secret`
+    std::string cname;        // must be among the leaf's SANs (RFC 6125)
+    std::string secret = {};  // directory with cert.pem + key.pem (Azure) or tls.crt + tls.key (cert-manager); absolute
+    std::string pointer = {}; // of the object in the configuration that names it: "", or "/certificates/0"
 
-    friend bool operator==(const certificate_files&, const certificate_files&) = default;
+    // The same pair, wherever it stands in the configuration.
+    friend bool operator==(const certificate_files& a, const certificate_files& b) {
+        return a.certificate == b.certificate && a.key == b.key && a.cname == b.cname && a.secret == b.secret;
+    }
 };
 
 struct listen {
@@ -101,8 +106,9 @@ struct service {
 
 struct settings {
     bool allow_insecure_connections = false;
-    std::optional<certificate_files> certificate; // empty only with allow_insecure_connections
+    std::vector<certificate_files> certificates; // the default first; empty exactly with allow_insecure_connections
     bool refuse_expired = false;
+    std::optional<std::string> ticket_keys_dir; // absolute; null: own keys
     listen listen_on;
     config::admin admin;
     unsigned workers = 0; // 0: one per core this process may use (cgroup quota counted)

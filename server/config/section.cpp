@@ -128,9 +128,9 @@ const json* section::string(std::string_view key, std::string fallback, std::str
     return nullptr;
 }
 
-const json* section::checked_array(std::string_view key, const json* v) {
+const json* section::checked_array(std::string_view key, const json* v, const std::string& of) {
     if (v == nullptr || v->is_array()) return v;
-    refuse_type(key, *v, "a list of strings");
+    refuse_type(key, *v, "a list of " + of);
     return nullptr;
 }
 
@@ -138,7 +138,12 @@ const json* section::array(std::string_view key, std::string fallback, std::stri
     return checked_array(
         key,
         describe(key,
-                 {.pattern = {}, .type = "array", .fallback = std::move(fallback), .form = std::string{form_name}}));
+                 {.pattern = {}, .type = "array", .fallback = std::move(fallback), .form = std::string{form_name}}),
+        "strings");
+}
+
+const json* section::object_array(std::string_view key) {
+    return checked_array(key, describe(key, {.pattern = {}, .type = "array", .fallback = "[]"}), "objects");
 }
 
 const json* section::required_array(std::string_view key, std::string_view form_name) {
@@ -152,7 +157,7 @@ const json* section::required_array(std::string_view key, std::string_view form_
         refuse(pointer(key),
                v == nullptr ? "is missing: give a list with at least one" : "is empty: give at least one");
     }
-    return checked_array(key, v);
+    return checked_array(key, v, "strings");
 }
 
 const json* section::choice(std::string_view key, const std::vector<std::string>& words, std::string fallback) {
@@ -203,8 +208,7 @@ const json* section::named(std::string_view key, std::int64_t minimum, std::opti
     return v;
 }
 
-const json* section::checked_entry(const std::string& at, const std::string& name, const json& value) {
-    parse(json(name), at, name_form);
+const json* section::checked_object(const std::string& at, const json& value) {
     if (value.is_object()) return &value;
     refuse(at, "must be an object, not " + shown(value));
     return nullptr;

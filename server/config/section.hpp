@@ -66,15 +66,11 @@ public:
         }
     }
 
-    // The text as it stands, empty when absent; the caller checks its form.
-    template <class T>
-    void unchecked_text(std::string_view key, std::optional<std::string>& to, const form<T>& wanted) {
-        if (const json* v = string(key, "", wanted.name, "string")) to = v->get<std::string>();
-    }
-
-    // The check of an unchecked text, which takes the form's own way of writing it.
-    void check(std::string_view key, std::string& text, const form<std::string>& wanted) {
-        if (auto parsed = parse(json(text), pointer(key), wanted)) text = std::move(*parsed);
+    // Has no default: whether it may be absent is for the caller to say.
+    void text(std::string_view key, std::string& to, const form<std::string>& wanted) {
+        if (const json* v = string(key, "", wanted.name, "string")) {
+            if (auto parsed = parse(*v, pointer(key), wanted)) to = std::move(*parsed);
+        }
     }
 
     // A list of texts. The result holds the pointer of each item in `to`. An item that is refused is left out; when
@@ -129,16 +125,30 @@ public:
                  Read read) {
         const auto* v = named(key, minimum, maximum, rule);
         const auto at = pointer(key);
-        if (descriptions_ != nullptr) {
-            descriptions_->push_back({child_pointer(at, "*"), "object", ""});
-            enter(nullptr, child_pointer(at, "*"), [&read](section& inner) { read(inner, std::string{}); });
-        }
+        describe_entry(at, [&read](section& inner) { read(inner, std::string{}); });
         if (v == nullptr) return;
         for (const auto& [name, value] : v->items()) {
-            const auto* entry = checked_entry(child_pointer(at, name), name, value);
-            if (entry == nullptr) continue;
-            enter(entry, child_pointer(at, name), [&read, &name = name](section& inner) { read(inner, name); });
+            const auto entry = child_pointer(at, name);
+            parse(json(name), entry, name_form);
+            const auto* object = checked_object(entry, value);
+            if (object == nullptr) continue;
+            enter(object, entry, [&read, &name = name](section& inner) { read(inner, name); });
         }
+    }
+
+    // A list of objects, empty by default: read(section&) for each, in the order of the file. Answers whether any is
+    // there, refused ones too.
+    template <class Read>
+    bool objects(std::string_view key, Read read) {
+        const auto* v = object_array(key);
+        const auto at = pointer(key);
+        describe_entry(at, read);
+        if (v == nullptr) return false;
+        for (std::size_t i = 0; i < v->size(); ++i) {
+            const auto entry = child_pointer(at, std::to_string(i));
+            if (const auto* object = checked_object(entry, (*v)[i])) enter(object, entry, read);
+        }
+        return !v->empty();
     }
 
     // Keys that the contract has and this version does not.
@@ -160,14 +170,15 @@ private:
     const json* number(std::string_view key, const json& fallback, range, std::string_view unit, std::string type);
     const json* string(std::string_view key, std::string fallback, std::string_view form_name, std::string type);
     const json* array(std::string_view key, std::string fallback, std::string_view form_name);
+    const json* object_array(std::string_view key);
     const json* required_array(std::string_view key, std::string_view form_name);
     const json* choice(std::string_view key, const std::vector<std::string>& words, std::string fallback);
     const json* member(std::string_view key, std::string type);
     const json* named(std::string_view key, std::int64_t minimum, std::optional<std::int64_t> maximum,
                       std::string_view rule);
-    const json* checked_entry(const std::string& at, const std::string& name, const json& value);
-
-    const json* checked_array(std::string_view key, const json*);
+    // Null when it is refused.
+    const json* checked_array(std::string_view key, const json*, const std::string& of);
+    const json* checked_object(const std::string& at, const json&);
     void refuse_text(const std::string& at, const json& value, const std::string& wrong);
 
     template <class T>
@@ -196,6 +207,15 @@ private:
         }
         if (v != nullptr && (!taken.empty() || v->empty())) to = std::move(taken);
         return pointers;
+    }
+
+    // The row of any one entry and those of its keys.
+    template <class Read>
+    void describe_entry(const std::string& at, const Read& read) {
+        if (descriptions_ == nullptr) return;
+        auto any = child_pointer(at, "*");
+        descriptions_->push_back({any, "object", ""});
+        enter(nullptr, std::move(any), read);
     }
 
     template <class Read>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
 namespace scoregate::config {
 namespace {
@@ -10,15 +11,27 @@ namespace {
 constexpr range timeout{1, 24 * 60 * 60 * 1000};
 constexpr range timeout_or_none{0, timeout.maximum};
 
-constexpr std::array<std::string_view, 3> certificate_keys{"sslCertPemFile", "sslKeyPemFile", "sslCname"};
+// A pair of certificate and key is named by either, with its name.
+constexpr std::array<std::string_view, 3> file_form{"sslCertPemFile", "sslKeyPemFile", "sslCname"};
+constexpr std::array<std::string_view, 2> secret_form{"sslSecret", "sslCname"};
 
-std::string joined(const std::vector<std::string_view>& words) {
+std::string joined(std::span<const std::string_view> words) {
     std::string text;
     for (std::size_t i = 0; i < words.size(); ++i) {
         if (i > 0) text += i + 1 == words.size() ? " and " : ", ";
         text += words[i];
     }
     return text;
+}
+
+std::string two_forms() { return "either " + joined(file_form) + " or " + joined(secret_form); }
+
+std::vector<std::string_view> given_of_pair(const section& in) {
+    std::vector<std::string_view> given;
+    for (const std::string_view name : {"sslCertPemFile", "sslKeyPemFile", "sslCname", "sslSecret"}) {
+        if (in.given(name)) given.push_back(name);
+    }
+    return given;
 }
 
 } // namespace
@@ -36,8 +49,7 @@ void settings_reader::read(std::vector<key_description>* descriptions) {
 
 void settings_reader::read_root(section& in) {
     in.boolean("allowInsecureConnections", to_.allow_insecure_connections);
-    read_certificate(in);
-    in.boolean("refuse_expired", to_.refuse_expired);
+    read_tls(in);
     in.object("listen", [this](section& inner) { read_listen(inner); });
     in.object("admin", [this](section& inner) { read_admin(inner); });
     in.integer("workers", to_.workers, {0, 1024});
@@ -47,51 +59,70 @@ void settings_reader::read_root(section& in) {
     if (off) to_.access_log.path.reset();
     in.entries("services", 1, {}, "hold at least one service",
                [this](section& inner, const std::string& name) { read_service(inner, name); });
-    in.not_built({"sslSecret", "certificates", "ticket_keys_dir", "acme", "client_ca", "user", "trusted_proxies", "dns",
-                  "tracing", "default_service", "services_dir"});
+    in.not_built({"acme", "client_ca", "user", "trusted_proxies", "dns", "tracing", "default_service", "services_dir"});
 }
 
-// All three or none; what is left over without TLS is only told.
-void settings_reader::read_certificate(section& in) {
-    std::array<std::optional<std::string>, 3> values;
-    auto& [certificate, key, cname] = values;
-    in.unchecked_text(certificate_keys[0], certificate, path_form);
-    in.unchecked_text(certificate_keys[1], key, path_form);
-    in.unchecked_text(certificate_keys[2], cname, host_form);
+void settings_reader::read_tls(section& in) {
+    read_pair(in);
+    const bool more = in.objects("certificates", [this](section& inner) { read_pair(inner); });
+    in.boolean("refuse_expired", to_.refuse_expired);
+    in.text("ticket_keys_dir", to_.ticket_keys_dir, tls_form(path_form));
 
-    std::vector<std::string_view> given;
-    std::vector<std::string_view> missing;
-    for (const auto name : certificate_keys) (in.given(name) ? given : missing).push_back(name);
-
+    const auto given = given_of_pair(in);
     if (to_.allow_insecure_connections) {
-        for (const auto name : given) {
-            const auto at = in.pointer(name);
-            warnings_.push_back(to_string(
-                problem{document_.origin_of(at), at, "is not used, because allowInsecureConnections is true"}));
-        }
-        return;
+        for (const auto name : given) warn_unused(in.pointer(name));
+        if (more) warn_unused(in.pointer("certificates"));
+        if (to_.ticket_keys_dir) warn_unused(in.pointer("ticket_keys_dir"));
+        to_.ticket_keys_dir.reset();
+    } else if (in.reading() && given.empty() && more) {
+        in.refuse(in.pointer("certificates"),
+                  "needs a default beside it, for clients that ask for none of its names: give " + two_forms() +
+                      " at the top of the file");
+    } else if (in.reading() && given.empty()) {
+        in.refuse(in.pointer("sslCertPemFile"),
+                  "is missing: give " + two_forms() +
+                      " to serve TLS, or set allowInsecureConnections to true to serve plain HTTP");
     }
+}
+
+// Takes a pair that is whole. An entry of `certificates` must be one; whether the top needs one, the rest decides.
+void settings_reader::read_pair(section& in) {
+    certificate_files pair;
+    pair.pointer = in.pointer();
+    in.text("sslCertPemFile", pair.certificate, tls_form(path_form));
+    in.text("sslKeyPemFile", pair.key, tls_form(path_form));
+    in.text("sslCname", pair.cname, tls_form(host_form));
+    in.text("sslSecret", pair.secret, tls_form(path_form));
+    if (!in.reading() || to_.allow_insecure_connections) return;
+
+    const auto given = given_of_pair(in);
     if (given.empty()) {
-        if (in.reading()) {
-            in.refuse(in.pointer(certificate_keys[0]),
-                      "is missing: give sslCertPemFile, sslKeyPemFile and sslCname to serve TLS, or set "
-                      "allowInsecureConnections to true to serve plain HTTP");
-        }
+        if (!in.pointer().empty()) in.refuse(in.pointer(), "names no certificate: give " + two_forms());
         return;
     }
-    for (const auto name : missing) {
-        in.refuse(in.pointer(name), "is missing: " + joined(given) + (given.size() == 1 ? " needs" : " need") +
-                                        " it, so give all three of " +
-                                        joined({certificate_keys.begin(), certificate_keys.end()}));
+    const bool secret = in.given("sslSecret");
+    const bool files = in.given("sslCertPemFile") || in.given("sslKeyPemFile");
+    if (secret && files) {
+        in.refuse(in.pointer("sslSecret"),
+                  "holds certificate and key, so it cannot be given beside their files: give " + two_forms());
     }
-    const auto checked = [&in](std::string_view name, std::optional<std::string>& value,
-                               const form<std::string>& wanted) {
-        if (value) in.check(name, *value, wanted);
-    };
-    checked(certificate_keys[0], certificate, path_form);
-    checked(certificate_keys[1], key, path_form);
-    checked(certificate_keys[2], cname, host_form);
-    if (certificate && key && cname) to_.certificate = {*certificate, *key, *cname};
+    for (const auto name : file_form) {
+        if (in.given(name) || (secret && name != "sslCname")) continue;
+        in.refuse(in.pointer(name), "is missing: " + joined(given) + (given.size() == 1 ? " needs" : " need") +
+                                        " it, so give " + two_forms());
+    }
+    const bool whole = secret ? !files && !pair.secret.empty() : !pair.certificate.empty() && !pair.key.empty();
+    if (whole && !pair.cname.empty()) to_.certificates.push_back(std::move(pair));
+}
+
+form<std::string> settings_reader::tls_form(const form<std::string>& wanted) const {
+    if (!to_.allow_insecure_connections) return wanted;
+    return {wanted.name, [](std::string_view text, std::string&) { return std::optional{std::string{text}}; }};
+}
+
+void settings_reader::warn_unused(const std::string& pointer) {
+    warnings_.push_back(to_string(
+        problem{document_.origin_of(pointer), pointer, "is not used, because allowInsecureConnections is true"}));
 }
 
 void settings_reader::read_listen(section& in) {

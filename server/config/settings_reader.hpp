@@ -24,7 +24,8 @@ public:
 
 private:
     void read_root(section&);
-    void read_certificate(section&);
+    void read_tls(section&);
+    void read_pair(section&); // the object that names one: the top, or an entry of `certificates`
     void read_listen(section&);
     void read_admin(section&);
     void read_limits(section&);
@@ -33,6 +34,10 @@ private:
     void read_service(section&, const std::string& name);
     void read_deployment(section&, deployment& to);
     void claim_address(const endpoint&, const std::string& pointer);
+
+    // The form, or any text without TLS: what is left over of its settings is not checked and only told.
+    form<std::string> tls_form(const form<std::string>&) const;
+    void warn_unused(const std::string& pointer);
 
     document& document_;
     settings& to_;

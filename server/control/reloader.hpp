@@ -2,13 +2,16 @@
 // reload at a time, later ones wait their turn.
 #pragma once
 
+#include "base/background.hpp"
 #include "base/executor.hpp"
 #include "config/load.hpp"
 #include "control/assembly.hpp"
 #include "control/discovery.hpp"
+#include "control/file_watch.hpp"
+#include "control/reload_unit.hpp"
+#include "control/tls_reloader.hpp"
+#include "control/turn.hpp"
 
-#include <chrono>
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -20,42 +23,39 @@ class reloader {
 public:
     using publish = std::function<void(std::shared_ptr<const routing::snapshot>)>;
 
-    // `running` is what the process started with: its restart-only values stay in force. `publish` posts to the cores.
-    reloader(base::executor where, config::source source, config::settings running, assembly& build, discovery& names,
-             publish out);
+    // `running` is what the process started with, `content` what its file held then: the restart-only values stay in
+    // force. `publish` posts to the cores. `files` reads, `tls` reads the certificates that a new configuration names.
+    reloader(base::executor where, base::background& files, config::source source, config::settings running,
+             const tls::content_digest& content, tls_reloader& tls, assembly& build, discovery& names, publish out);
 
-    struct outcome {
-        config::problems problems;         // empty: the new configuration is in force
-        std::vector<std::string> warnings; // restart-only settings that were left as they are, and the like
-    };
-    base::task<outcome> reload();
-
+    // Reads the configuration again because somebody asks. Empty: it is in force. Problems and warnings are logged.
+    base::task<config::problems> reload();
+    // Does so whenever the file's content has changed, for as long as the loop runs.
+    base::task<> follow_file();
     // Asks again for the names of replicas, for as long as the loop runs, and publishes what has changed.
     base::task<> follow_names();
 
     const config::settings& running() const { return running_; }
-
-    struct history {
-        std::uint64_t succeeded = 0, failed = 0;
-        bool last_succeeded = true;
-        std::chrono::system_clock::time_point last_at{}; // epoch: never
-        config::problems last_problems;
-    };
-    const history& past() const { return past_; }
+    const reload_unit& unit() const { return unit_; }
 
 private:
-    base::task<outcome> reload_now();
+    base::task<config::problems> reload_now(bool insist);
 
     base::executor where_;
+    base::background& files_;
     config::source source_;
     config::settings running_;
+    tls_reloader& tls_;
     assembly& assembly_;
     discovery& names_;
     publish publish_;
-    history past_;
-    bool busy_ = false;
-    base::tick_timer idle_; // cancelled when busy_ ends
+    reload_unit unit_;
+    file_watch watch_;
+    turn turn_;
 };
+
+// What the configuration's file holds, or why it cannot be read. Blocks.
+tls::content_digest read_content(const config::source&);
 
 // Gives `next` the running values of what only a restart changes; returns the JSON pointers where they differed.
 std::vector<std::string> keep_restart_only(config::settings& next, const config::settings& running);

@@ -37,13 +37,14 @@ template <class Stream>
 class client final : public open_client {
 public:
     template <class... Args>
-    client(core& on, entrance through, std::string address, Args&&... stream)
-        : side_{on,
+    client(core& on, std::string address, Args&&... stream)
+        : open_client(Stream::is_tls),
+          side_{on,
                 Stream(std::forward<Args>(stream)...),
-                through,
                 std::move(address),
                 {},
                 {},
+                false,
                 false,
                 base::buffer(on.buffers),
                 base::buffer(on.buffers),
@@ -55,7 +56,7 @@ public:
     ~client() override { side_.where.closed(); }
 
     void finish() override {
-        finishing_ = true;
+        side_.finishing = true;
         if (exchange_.busy() || lingering_) return;
         if (served_)
             cancel();
@@ -63,7 +64,7 @@ public:
             waiting_.arm(linger_time); // a connection that was accepted may still bring its first request
     }
     void cut() override {
-        finishing_ = true;
+        side_.finishing = true;
         exchange_.abort();
     }
 
@@ -72,7 +73,7 @@ public:
             if (!co_await secure()) co_return;
         }
         auto end = ending::keep_alive;
-        while (end == ending::keep_alive && !(finishing_ && served_)) {
+        while (end == ending::keep_alive && !(side_.finishing && served_)) {
             const bool more = co_await next_request();
             if (!more) break;
             end = co_await exchange_.serve();
@@ -116,7 +117,7 @@ private:
         bool hot = true;
         if (in.empty()) co_await asio::post(side_.where.where(), awaited); // see exchange::read_reply_head
         while (in.empty()) {
-            if (finishing_ && served_) co_return false;
+            if (side_.finishing && served_) co_return false;
             if (!hot && !stream.buffered()) {
                 in.release();
                 side_.out.release();
@@ -204,17 +205,16 @@ private:
     client_side<Stream> side_;
     exchange<Stream> exchange_;
     base::deadline waiting_; // handshake, idleness, lingering
-    bool finishing_ = false; // no request after the one that is under way, or the first
     bool served_ = false, lingering_ = false;
 };
 
 task<> serve_tls(core& where, base::tcp_socket socket, std::string address) {
-    client<tls::stream> one(where, entrance::https, std::move(address), std::move(socket), where.tls(), where.buffers);
+    client<tls::stream> one(where, std::move(address), std::move(socket), where.tls(), where.buffers);
     co_await one.run();
 }
 
-task<> serve_plain(core& where, base::tcp_socket socket, entrance through, std::string address) {
-    client<base::plain_stream> one(where, through, std::move(address), std::move(socket));
+task<> serve_plain(core& where, base::tcp_socket socket, std::string address) {
+    client<base::plain_stream> one(where, std::move(address), std::move(socket));
     co_await one.run();
 }
 
@@ -231,11 +231,12 @@ void adopt_client(core& where, int descriptor, entrance through) {
     }
     socket.set_option(base::tcp::no_delay(true), ec);
     const auto peer = socket.remote_endpoint(ec);
-    if (ec) return where.release_connection(); // gone already
+    if (ec) return where.release_connection();                                                   // gone already
+    if (through == entrance::https && where.tls() == nullptr) return where.release_connection(); // switched off
     if (through == entrance::https)
         base::spawn(where.where(), where.gate, serve_tls(where, std::move(socket), text_of(peer)));
     else
-        base::spawn(where.where(), where.gate, serve_plain(where, std::move(socket), through, text_of(peer)));
+        base::spawn(where.where(), where.gate, serve_plain(where, std::move(socket), text_of(peer)));
 }
 
 } // namespace scoregate::proxy

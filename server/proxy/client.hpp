@@ -7,6 +7,10 @@
 
 namespace scoregate::proxy {
 
+// The port that a client came in by. Whether requests in clear are scored is the configuration's word, request by
+// request, so that it can change under open connections.
+enum class entrance : std::uint8_t { https, http };
+
 // Takes ownership of `descriptor`, a connected non-blocking TCP socket, and serves it until it ends. The core's thread.
 void adopt_client(core& where, int descriptor, entrance through);
 

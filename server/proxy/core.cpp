@@ -14,7 +14,12 @@ std::shared_ptr<const routing::snapshot> own(std::shared_ptr<const routing::snap
 
 } // namespace
 
-void core::adopt(std::shared_ptr<const routing::snapshot> next) { snapshot_ = own(std::move(next)); }
+void core::adopt(std::shared_ptr<const routing::snapshot> next) {
+    snapshot_ = own(std::move(next));
+    if (!snapshot_->settings().allow_insecure_connections) return;
+    for (auto& client : clients_)
+        if (client.over_tls()) client.finish();
+}
 
 core::core(unsigned index, std::shared_ptr<const routing::snapshot> first, tls::ssl_ctx_ptr tls,
            std::shared_ptr<telemetry::service_metrics> unmatched_requests, telemetry::access_log::channel* access_log)

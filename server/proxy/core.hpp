@@ -29,7 +29,7 @@ namespace scoregate::proxy {
 class open_client
     : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
-    open_client() = default;
+    explicit open_client(bool over_tls) : over_tls_(over_tls) {}
     open_client(const open_client&) = delete;
     open_client& operator=(const open_client&) = delete;
     virtual ~open_client() = default;
@@ -37,11 +37,16 @@ public:
     virtual void finish() = 0;
     // Closes now, whatever is under way.
     virtual void cut() = 0;
+
+    bool over_tls() const { return over_tls_; }
+
+private:
+    bool over_tls_;
 };
 
 class core {
 public:
-    // `tls` is null when HTTP is served in clear. `unmatched` counts requests that no service took. `log` is null when
+    // `tls` is null while HTTP is served in clear. `unmatched` counts requests that no service took. `log` is null when
     // there is no access log. All three outlive the core or are shared with it.
     core(unsigned index, std::shared_ptr<const routing::snapshot> first, tls::ssl_ctx_ptr tls,
          std::shared_ptr<telemetry::service_metrics> unmatched, telemetry::access_log::channel* log);
@@ -65,7 +70,11 @@ public:
     void release_connection() { connections_.fetch_sub(1, std::memory_order_relaxed); }
 
     // This core's thread from here on.
+    // Requests under way finish by what they began with. If TLS is off in `next`, connections over it get no further
+    // request.
     void adopt(std::shared_ptr<const routing::snapshot> next);
+    // For the next handshakes; null when TLS is off. Connections that are open keep theirs.
+    void adopt(tls::ssl_ctx_ptr next) { tls_ = std::move(next); }
     // Readiness off: GET / says so; everything is still served.
     void turn_unready() { unready_ = true; }
     // Idle connections close, busy ones after their request; `done` runs once all are gone.

@@ -163,7 +163,7 @@ result<void> exchange<Stream>::decide() {
     const auto& head = core_.request;
     const auto& settings = snapshot_->settings();
     now_.minor_version = head.minor_version;
-    now_.client_keeps_alive = head.keep_alive && !core_.draining();
+    now_.client_keeps_alive = head.keep_alive && !core_.draining() && !client_.finishing;
     now_.expects_continue = head.expects_continue;
     now_.bytes_in = now_.head_size;
     identity_.client = http::clean_client_id(head.client_request_id);
@@ -180,11 +180,12 @@ result<void> exchange<Stream>::decide() {
     }
     now_.service = snapshot_->named_by(head);
     if (now_.service != nullptr) now_.service->metrics->at(core_.index()).in_flight.add();
-    if (client_.through == entrance::http_beside_tls && (now_.service == nullptr || now_.service->require_tls)) {
+    if (!Stream::is_tls && !settings.allow_insecure_connections &&
+        (now_.service == nullptr || now_.service->require_tls)) {
         if (!reads || request_body_.has_body()) return fail(fault::https_required);
         own_reply_ =
-            http::redirect_reply(http::https_location(settings.certificate->cname, settings.listen_on.public_https_port,
-                                                      head.path, head.query),
+            http::redirect_reply(http::https_location(settings.certificates.front().cname,
+                                                      settings.listen_on.public_https_port, head.path, head.query),
                                  own);
         return {};
     }
@@ -201,7 +202,7 @@ result<void> exchange<Stream>::prepare_request(const http::request_head& head, c
     auto& out = client_.out;
     out.clear();
     out.reserve(http::room_for(head, to.replica_path) + client_.in.size() + 32);
-    const std::string_view proto = client_.through == entrance::https ? "https" : "http";
+    const std::string_view proto = Stream::is_tls ? "https" : "http";
     // HTTP/1.0 needs no Host, but what is sent on is HTTP/1.1, which does (RFC 9112 3.2).
     const std::string_view host = head.host.empty() ? std::string_view(to.to->name) : head.host;
     http::write_request_head(out, head, to.replica_path, host, {client_.address, proto, head.host}, identity_);

@@ -24,23 +24,16 @@
 
 namespace scoregate::proxy {
 
-// The port that a client came in by.
-enum class entrance : std::uint8_t {
-    https,
-    http,            // scoring in clear: allowInsecureConnections
-    http_beside_tls, // TLS is on: redirects, and services that do not require it
-};
-
 // What an exchange needs of the connection it runs on. Owned by proxy::client.
 template <class Stream>
 struct client_side {
     core& where;
     Stream stream;
-    entrance through;
     std::string address;     // the client's IP as text
     std::string_view cipher; // OpenSSL's name, static; empty without TLS
     std::string sni;
     bool resumed;
+    bool finishing;     // no request after the one under way
     base::buffer in;    // from the client
     base::buffer out;   // the head that is sent next, with the body's first bytes
     base::buffer reply; // from the replica

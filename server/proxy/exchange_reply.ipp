@@ -89,8 +89,8 @@ void exchange<Stream>::begin_reply() {
     framing.body = head.body;
     if (head.body.how == kind::chunked || head.body.how == kind::until_close)
         framing.body.how = now_.minor_version == 1 ? kind::chunked : kind::until_close;
-    framing.close =
-        !now_.client_keeps_alive || core_.draining() || !request_body_.done() || framing.body.how == kind::until_close;
+    framing.close = !now_.client_keeps_alive || core_.draining() || client_.finishing || !request_body_.done() ||
+                    framing.body.how == kind::until_close;
     framing.announce_keep_alive = !framing.close && now_.minor_version == 0;
     const http::timings spent{std::chrono::nanoseconds{0}, now_.connecting, now_.reply_seen - now_.dispatched};
     http::write_reply_head(client_.out, head, now_.status, base::token(now_.passed_on), framing,

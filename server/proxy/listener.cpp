@@ -6,12 +6,14 @@
 #include <cstring>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <utility>
 
 namespace scoregate::proxy {
 
 namespace {
 
-constexpr int most_at_once = 64; // then others get their turn
+constexpr int most_at_once = 64;   // then others get their turn
+constexpr int queue_length = 4096; // the kernel lowers it to net.core.somaxconn
 constexpr std::chrono::milliseconds pause_when_exhausted{100};
 constexpr std::chrono::seconds between_complaints{10};
 
@@ -29,17 +31,38 @@ void listener::start() { base::spawn(on_.where(), on_.accepting, accept()); }
 
 void listener::stop() {
     stopped_ = true;
-    accept_queued(); // what the kernel has completed for us is ours to serve
+    if (!paused_) accept_queued(); // what the kernel has completed for us is ours to serve
     base::error_code ignored;
     acceptor_.close(ignored);
     pause_.cancel();
 }
 
+// Linux takes a listening socket out of service by shutdown() and back into it by listen(), and keeps the address bound
+// meanwhile (inet_shutdown of its sources; tcp(7) does not say).
+void listener::pause() {
+    if (std::exchange(paused_, true)) return;
+    accept_queued();
+    ::shutdown(acceptor_.native_handle(), SHUT_RDWR);
+}
+
+void listener::resume() {
+    if (!std::exchange(paused_, false)) return;
+    base::error_code ec;
+    acceptor_.listen(queue_length, ec);
+    if (ec) telemetry::log().error("cannot listen again: {}", ec.message());
+    pause_.cancel();
+}
+
 base::task<> listener::accept() {
     while (!stopped_) {
+        if (paused_) {
+            pause_.expires_at(base::tick_timer::time_point::max());
+            co_await pause_.async_wait(base::awaited);
+            continue;
+        }
         const auto [ec] = co_await acceptor_.async_wait(base::tcp_acceptor::wait_read, base::awaited);
         if (ec || stopped_) co_return;
-        if (!accept_queued()) {
+        if (!paused_ && !accept_queued()) {
             pause_.expires_after(pause_when_exhausted);
             const auto [ignored] = co_await pause_.async_wait(base::awaited);
             static_cast<void>(ignored);

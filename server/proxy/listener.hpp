@@ -28,6 +28,10 @@ public:
     // The thread of `on`, both.
     void start();
     void stop();
+    // Refuses connections, as a port that nobody listens on, until resume(). The address stays ours. May be called
+    // before start().
+    void pause();
+    void resume();
 
 private:
     base::task<> accept();
@@ -38,10 +42,10 @@ private:
     core& on_;
     const dealing& to_;
     base::tcp_acceptor acceptor_;
-    base::tick_timer pause_;
+    base::tick_timer pause_; // before it accepts again: for a moment, or until resume()
     entrance through_;
     telemetry::rate_limited complaint_;
-    bool stopped_ = false;
+    bool paused_ = false, stopped_ = false;
 };
 
 } // namespace scoregate::proxy

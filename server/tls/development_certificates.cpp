@@ -1,5 +1,7 @@
 #include "tls/development_certificates.hpp"
 
+#include "tls/certificate_check.hpp"
+
 #include <openssl/pem.h>
 
 #include <fcntl.h>

@@ -34,6 +34,7 @@ using x509_ptr = std::unique_ptr<X509, openssl_deleter<X509_free>>;
 using x509_stack_ptr = std::unique_ptr<STACK_OF(X509), openssl_deleter<free_certificates>>;
 using x509_extension_ptr = std::unique_ptr<X509_EXTENSION, openssl_deleter<X509_EXTENSION_free>>;
 using pkey_ptr = std::unique_ptr<EVP_PKEY, openssl_deleter<EVP_PKEY_free>>;
+using cipher_ptr = std::unique_ptr<EVP_CIPHER, openssl_deleter<EVP_CIPHER_free>>;
 using bio_ptr = std::unique_ptr<BIO, openssl_deleter<BIO_free>>;
 using bignum_ptr = std::unique_ptr<BIGNUM, openssl_deleter<BN_free>>;
 using general_name_ptr = std::unique_ptr<GENERAL_NAME, openssl_deleter<GENERAL_NAME_free>>;

@@ -1,10 +1,15 @@
 #include "tls/server_context.hpp"
 
+#include <openssl/core_names.h>
 #include <openssl/rand.h>
 
+#include <algorithm>
+#include <cassert>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace scoregate::tls {
 
@@ -38,15 +43,127 @@ void require(bool succeeded, const char* what) {
     if (!succeeded) throw std::runtime_error(std::string("TLS: cannot ") + what + ": " + openssl_errors());
 }
 
-} // namespace
+// What a context serves from. The context owns it, and every connection of it owns the context.
+struct served_from {
+    std::shared_ptr<const certificate_store> certificates;
+    std::shared_ptr<const ticket_keys> keys;
+    cipher_ptr ticket_cipher; // fetching takes a lock that all cores would share
+};
 
-ticket_keys random_ticket_keys() {
-    ticket_keys keys;
-    require(RAND_priv_bytes(keys.data(), keys.size()) == 1, "make session ticket keys");
-    return keys;
+void free_served_from(void*, void* owned, CRYPTO_EX_DATA*, int, long, void*) {
+    delete static_cast<served_from*>(owned);
 }
 
-ssl_ctx_ptr make_server_context(const certificate& identity, const ticket_keys& keys) {
+int ex_data_index() {
+    static const int index = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, free_served_from);
+    return index;
+}
+
+const served_from& behind(const SSL* ssl) {
+    return *static_cast<const served_from*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), ex_data_index()));
+}
+
+// ---- certificates -------------------------------------------------------------------------------------------------
+
+// RFC 6066 3: a list of (type, name), one name per type, and there is no other type than host_name (0). Empty if the
+// client named no host; also if what it sent is malformed, which OpenSSL then refuses.
+std::string_view server_name(SSL* ssl) {
+    const unsigned char* bytes = nullptr;
+    std::size_t size = 0;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &bytes, &size) != 1) return {};
+    constexpr std::size_t before_name = 5; // list size (2), type (1), name size (2)
+    if (size < before_name || bytes[2] != TLSEXT_NAMETYPE_host_name) return {};
+    const std::size_t name_size = bytes[3] * 256U + bytes[4];
+    if (name_size > size - before_name) return {};
+    return {reinterpret_cast<const char*>(bytes) + before_name, name_size};
+}
+
+// In place of the default's, which every connection begins with. A full handshake only. Answering 0 ends the handshake
+// with the alert internal_error.
+int use_certificates(SSL* ssl, void* chosen) {
+    const auto& set = *static_cast<const served_certificates*>(chosen);
+    SSL_certs_clear(ssl);
+    for (const auto* each : {set.ecdsa, set.rsa})
+        if (each != nullptr && SSL_use_cert_and_key(ssl, each->leaf(), each->key(), each->chain(), 1) != 1) return 0;
+    return 1;
+}
+
+// A ticket is opened after this and before any other callback, so here it must be known what the client is served:
+// OpenSSL resumes a session only under the id that it was made under.
+int choose_certificates(SSL* ssl, int* alert, void* store) {
+    const auto& certificates = *static_cast<const certificate_store*>(store);
+    const auto& chosen = certificates.choose(server_name(ssl));
+    if (&chosen == &certificates.fallback()) return SSL_CLIENT_HELLO_SUCCESS; // as the context has it
+    *alert = SSL_AD_INTERNAL_ERROR;
+    if (SSL_set_session_id_context(ssl, chosen.id.data(), chosen.id.size()) != 1) return SSL_CLIENT_HELLO_ERROR;
+    SSL_set_cert_cb(ssl, use_certificates, const_cast<served_certificates*>(&chosen)); // only read, see above
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+// RFC 6066 3: a server that goes by the name says so with an empty server_name of its own. Also has the session keep
+// the name, so that SSL_get_servername still knows it when the session is resumed.
+int acknowledge_name(SSL*, int*, void*) { return SSL_TLSEXT_ERR_OK; }
+
+void serve_certificates(SSL_CTX* context, const certificate_store& certificates) {
+    const auto& defaults = certificates.fallback();
+    for (const auto* each : {defaults.ecdsa, defaults.rsa})
+        require(each == nullptr || SSL_CTX_use_cert_and_key(context, each->leaf(), each->key(), each->chain(), 1) == 1,
+                "use the certificate");
+    require(SSL_CTX_set_session_id_context(context, defaults.id.data(), defaults.id.size()) == 1,
+            "bind sessions to the certificates");
+    SSL_CTX_set_tlsext_servername_callback(context, acknowledge_name);
+    if (certificates.single()) return;
+    SSL_CTX_set_client_hello_cb(context, choose_certificates, const_cast<certificate_store*>(&certificates));
+}
+
+// ---- session tickets ----------------------------------------------------------------------------------------------
+
+// HMAC is fetched by OpenSSL, and fetches its digest by name itself.
+bool prepare(EVP_MAC_CTX* mac, const ticket_key& key) {
+    char digest[] = "SHA256";
+    const auto hmac = key.hmac();
+    const OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, const_cast<unsigned char*>(hmac.data()), hmac.size()),
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end()};
+    return EVP_MAC_CTX_set_params(mac, parameters) == 1;
+}
+
+// Goes on without a ticket. The stream takes OpenSSL's error queue for the connection's.
+int failed_ticket() {
+    ERR_clear_error();
+    return 0;
+}
+
+// SSL_CTX_set_tlsext_ticket_key_evp_cb(3), RFC 5077 4. 0: no ticket is sent, or the one received is passed over. 1: go
+// on. 2: go on, and replace the client's ticket.
+int ticket_callback(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac,
+                    int encrypting) {
+    const auto& served = behind(ssl);
+    const EVP_CIPHER* aes = served.ticket_cipher.get();
+    const ticket_key& newest = served.keys->encrypting();
+    const ticket_key* key = encrypting == 1 ? &newest : served.keys->find(std::span<const unsigned char, 16>(name, 16));
+    if (key == nullptr) return 0;
+    if (encrypting == 1) {
+        std::copy(newest.name().begin(), newest.name().end(), name);
+        if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(aes)) != 1) return failed_ticket();
+    }
+    if (EVP_CipherInit_ex2(cipher, aes, key->aes().data(), iv, encrypting, nullptr) != 1 || !prepare(mac, *key))
+        return failed_ticket();
+    return key == &newest ? 1 : 2;
+}
+
+// A session lives in the client's ticket: nothing to lock, nothing to grow, valid on every core.
+void issue_tickets(SSL_CTX* context) {
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_timeout(context, std::chrono::seconds(session_lifetime).count());
+    require(SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ticket_callback) == 1, "set the session ticket keys");
+}
+
+} // namespace
+
+ssl_ctx_ptr make_server_context(std::shared_ptr<const certificate_store> certificates,
+                                std::shared_ptr<const ticket_keys> keys) {
+    assert(certificates && keys);
     ERR_clear_error();
     ssl_ctx_ptr owner{SSL_CTX_new(TLS_server_method())};
     SSL_CTX* context = owner.get();
@@ -61,19 +178,20 @@ ssl_ctx_ptr make_server_context(const certificate& identity, const ticket_keys& 
     require(SSL_CTX_set_cipher_list(context, ciphers) == 1, "select the ciphers");
     require(SSL_CTX_set1_groups_list(context, groups) == 1, "select the key exchange groups");
     SSL_CTX_set_alpn_select_cb(context, select_protocol, nullptr);
-
-    // A session lives in the client's ticket: nothing to lock, nothing to grow, valid on every core.
-    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-    auto ticket = keys; // the call takes them non-const
-    require(SSL_CTX_set_tlsext_ticket_keys(context, ticket.data(), ticket.size()) == 1, "set the session ticket keys");
-    OPENSSL_cleanse(ticket.data(), ticket.size());
-
     // The stream retries a write with what is left, from wherever it then lies. NO_AUTO_CHAIN: clients get the chain of
     // the file; otherwise OpenSSL searches the system's trust store for a missing one in every handshake.
     SSL_CTX_set_mode(context,
                      SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
-    require(SSL_CTX_use_cert_and_key(context, identity.leaf(), identity.key(), identity.chain(), 1) == 1,
-            "use the certificate");
+
+    auto served = std::make_unique<served_from>();
+    served->certificates = std::move(certificates);
+    served->keys = std::move(keys);
+    served->ticket_cipher.reset(EVP_CIPHER_fetch(nullptr, "AES-256-CBC", nullptr));
+    require(served->ticket_cipher != nullptr, "fetch the cipher of session tickets");
+    require(SSL_CTX_set_ex_data(context, ex_data_index(), served.get()) == 1, "keep the certificates");
+    const auto& kept = *served.release(); // the context's now
+    serve_certificates(context, *kept.certificates);
+    issue_tickets(context);
     return owner;
 }
 

@@ -119,7 +119,7 @@ TEST_CASE("with TLS on, the HTTP port redirects reads, refuses the rest and serv
     checked_proxy proxy(over::tls, settings);
     client_terms terms;
     terms.tls = false;
-    test_client client(proxy.port(proxy::entrance::http_beside_tls), terms);
+    test_client client(proxy.port(proxy::entrance::http), terms);
 
     const auto moved = client.ask("GET " + score + "?a=b HTTP/1.1\r\nHost: evil.example\r\n\r\n");
     CHECK(moved.status() == 308);

@@ -1,7 +1,9 @@
 #include "support/certificates.hpp"
 
+#include <openssl/param_build.h>
 #include <openssl/rsa.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <stdexcept>
@@ -50,6 +52,29 @@ tls::pkey_ptr make_key(key_kind kind) {
     tls::pkey_ptr key{make()};
     require(key != nullptr, "make a key");
     return key;
+}
+
+tls::pkey_ptr make_mixed_key(const EVP_PKEY* key, const EVP_PKEY* other, const std::vector<std::string_view>& taken) {
+    using params_ptr = std::unique_ptr<OSSL_PARAM, tls::openssl_deleter<OSSL_PARAM_free>>;
+    using context_ptr = std::unique_ptr<EVP_PKEY_CTX, tls::openssl_deleter<EVP_PKEY_CTX_free>>;
+    const auto numbers_of = [](const EVP_PKEY* from) {
+        OSSL_PARAM* params = nullptr;
+        require(EVP_PKEY_todata(from, EVP_PKEY_KEYPAIR, &params) == 1, "take a key apart");
+        return params_ptr{params};
+    };
+    const auto own = numbers_of(key), others = numbers_of(other);
+    std::vector<OSSL_PARAM> mixed;
+    for (const auto* at = own.get(); at->key != nullptr; ++at) {
+        const bool from_other = std::find(taken.begin(), taken.end(), at->key) != taken.end();
+        mixed.push_back(from_other ? *OSSL_PARAM_locate(others.get(), at->key) : *at);
+    }
+    mixed.push_back(OSSL_PARAM_construct_end());
+    const context_ptr context{EVP_PKEY_CTX_new_from_name(nullptr, EVP_PKEY_get0_type_name(key), nullptr)};
+    EVP_PKEY* made = nullptr;
+    require(context && EVP_PKEY_fromdata_init(context.get()) == 1 &&
+                EVP_PKEY_fromdata(context.get(), &made, EVP_PKEY_KEYPAIR, mixed.data()) == 1,
+            "put a key together");
+    return tls::pkey_ptr{made};
 }
 
 identity issue(const identity_terms& terms, const identity& issuer) { return issue_by(terms, &issuer); }
@@ -104,6 +129,7 @@ std::string pem_directory::write(std::string_view name, std::string_view text) c
     std::ofstream out(file, std::ios::binary);
     out << text;
     if (!out.flush()) throw std::runtime_error("cannot write " + file.string());
+    std::filesystem::permissions(file, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
     return file.string();
 }
 

@@ -18,6 +18,8 @@ namespace scoregate::tests {
 enum class key_kind { rsa_2048, rsa_1024, ec_p256, ec_p384, ec_p521, ed25519 };
 
 tls::pkey_ptr make_key(key_kind);
+// `key` with some of its numbers (OSSL_PKEY_PARAM_...) from another one of its kind: no key that fits together.
+tls::pkey_ptr make_mixed_key(const EVP_PKEY* key, const EVP_PKEY* other, const std::vector<std::string_view>& taken);
 
 struct identity {
     tls::x509_ptr certificate;
@@ -64,7 +66,8 @@ public:
     pem_directory& operator=(const pem_directory&) = delete;
 
     const std::filesystem::path& path() const noexcept { return path_; }
-    std::string write(std::string_view name, std::string_view text) const; // returns the file's path
+    // Mode 0600; returns the file's path.
+    std::string write(std::string_view name, std::string_view text) const;
     // cert.pem and key.pem
     config::certificate_files write_pair(std::string_view certificate, std::string_view key, std::string cname) const;
 

@@ -27,14 +27,20 @@ const hierarchy& shared_identity() {
     return made;
 }
 
+std::shared_ptr<const tls::certificate_store> store_of(std::initializer_list<const hierarchy*> all) {
+    std::vector<std::shared_ptr<const tls::certificate>> certificates;
+    for (const auto* each : all) certificates.push_back(each->certificate());
+    return std::make_shared<tls::certificate_store>(std::move(certificates), "www.contoso.com");
+}
+
 running_proxy::running_proxy(over what, config::settings settings, unsigned cores)
     : through_(what == over::tls ? proxy::entrance::https : proxy::entrance::http),
       settings_(std::move(settings)),
       names_(control_.get_executor()),
       assembly_(cores),
       unmatched_(std::make_shared<telemetry::service_metrics>("", "", cores)) {
-    settings_.allow_insecure_connections = what == over::plain;
-    if (what == over::tls) settings_.certificate = {"", "", "www.contoso.com"};
+    store_ = store_of({&shared_identity()});
+    apply_settings();
     const auto first = assembly_.build(settings_, names_);
     note_metrics();
 
@@ -48,22 +54,18 @@ running_proxy::running_proxy(over what, config::settings settings, unsigned core
     ::fcntl(log_end_, F_SETFL, 0);
     log_reader_ = std::thread([this] { read_log(); });
 
-    const auto tickets = tls::random_ticket_keys();
     dealing_.most_connections = settings_.limits.max_connections;
     for (unsigned i = 0; i < cores; ++i) {
-        auto context = what == over::tls ? tls::make_server_context(*shared_identity().certificate(), tickets)
-                                         : tls::ssl_ctx_ptr{};
-        cores_.push_back(std::make_unique<proxy::core>(i, first, std::move(context), unmatched_, &log_->at(i)));
+        cores_.push_back(std::make_unique<proxy::core>(i, first, make_context(), unmatched_, &log_->at(i)));
         dealing_.cores.push_back(cores_.back().get());
     }
-    std::vector<proxy::entrance> entrances{through_};
-    if (what == over::tls) entrances.push_back(proxy::entrance::http_beside_tls);
-    for (const auto through : entrances) {
+    for (const auto through : {proxy::entrance::https, proxy::entrance::http}) {
         const auto bound = app::listen_on({"127.0.0.1", 0});
         if (!bound) throw wire_error(bound.error());
         ports_[through] = static_cast<std::uint16_t>(std::stoul(bound->address.substr(bound->address.rfind(':') + 1)));
         listeners_.push_back(std::make_unique<proxy::listener>(*cores_.front(), dealing_, bound->descriptor, through));
     }
+    if (what == over::plain) listeners_.front()->pause();
     for (auto& each : cores_) threads_.emplace_back([&core = *each] { core.run(); });
     on_core(0, [this] {
         for (auto& each : listeners_) each->start();
@@ -85,10 +87,37 @@ void running_proxy::note_metrics() {
     for (auto& each : assembly_.metrics()) metrics_[each->service()] = each;
 }
 
+void running_proxy::apply_settings() {
+    settings_.allow_insecure_connections = through_ == proxy::entrance::http;
+    settings_.certificates.clear();
+    if (through_ == proxy::entrance::https) settings_.certificates = {{"", "", "www.contoso.com"}};
+}
+
+tls::ssl_ctx_ptr running_proxy::make_context() const {
+    if (through_ == proxy::entrance::http) return {};
+    return tls::make_server_context(store_, tickets_.current());
+}
+
+void running_proxy::serve(std::shared_ptr<const tls::certificate_store> next) {
+    store_ = std::move(next);
+    for (unsigned i = 0; i < cores_.size(); ++i) on_core(i, [&] { cores_[i]->adopt(make_context()); });
+}
+
+void running_proxy::switch_to(over what) {
+    through_ = what == over::tls ? proxy::entrance::https : proxy::entrance::http;
+    serve(store_);
+    reload(settings_);
+    on_core(0, [&] {
+        if (what == over::tls)
+            listeners_.front()->resume();
+        else
+            listeners_.front()->pause();
+    });
+}
+
 void running_proxy::reload(config::settings next) {
-    next.allow_insecure_connections = settings_.allow_insecure_connections;
-    next.certificate = settings_.certificate;
     settings_ = std::move(next);
+    apply_settings();
     const auto built = assembly_.build(settings_, names_);
     note_metrics();
     for (unsigned i = 0; i < cores_.size(); ++i) on_core(i, [this, i, built] { cores_[i]->adopt(built); });

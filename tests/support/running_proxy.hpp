@@ -10,6 +10,8 @@
 #include "support/scripted_replica.hpp"
 #include "support/test_client.hpp"
 #include "telemetry/access_log.hpp"
+#include "tls/certificate_store.hpp"
+#include "tls/ticket_keys.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -29,10 +31,12 @@ config::replica replica_at(std::uint16_t port);
 
 // One hierarchy for all tests, ECDSA P-256, for www.contoso.com.
 const hierarchy& shared_identity();
+// A store of these alone, in this order.
+std::shared_ptr<const tls::certificate_store> store_of(std::initializer_list<const hierarchy*>);
 
 class running_proxy {
 public:
-    // What is listened on: with TLS https and http_beside_tls, otherwise http.
+    // Which port scores. The other one refuses connections (https), or redirects and refuses requests (http).
     enum class over : std::uint8_t { tls, plain };
 
     running_proxy(over, config::settings, unsigned cores = 1);
@@ -41,12 +45,15 @@ public:
     running_proxy& operator=(const running_proxy&) = delete;
 
     std::uint16_t port(proxy::entrance) const;
-    std::uint16_t port() const { return port(through_); }
+    std::uint16_t port() const { return port(through_); } // that scores
     // How a client of the scoring port must be.
     client_terms terms() const;
 
-    // Returns once every core serves by the new settings.
+    // Returns once every core serves by the new settings; which port scores stays as it is.
     void reload(config::settings);
+    // The same for new certificates, and for the other port.
+    void serve(std::shared_ptr<const tls::certificate_store>);
+    void switch_to(over);
     // Readiness off, everything still served.
     void turn_unready();
     // No new connections, idle ones close; returns once all cores have been told.
@@ -83,6 +90,8 @@ public:
 
 private:
     void note_metrics();
+    void apply_settings();
+    tls::ssl_ctx_ptr make_context() const;
     void read_log();
 
     proxy::entrance through_;
@@ -93,6 +102,8 @@ private:
     std::map<std::string, std::shared_ptr<telemetry::service_metrics>> metrics_; // of removed services too
     std::shared_ptr<telemetry::service_metrics> unmatched_;
     pem_directory folder_;
+    std::shared_ptr<const tls::certificate_store> store_;
+    tls::own_ticket_keys tickets_{std::chrono::steady_clock::now()};
 
     int log_end_ = -1;
     mutable std::mutex log_mutex_;

@@ -20,12 +20,6 @@ std::string changed(const std::string& pointer, const std::string& value) {
     return tree.dump(2);
 }
 
-std::string pointers(const problems& all) {
-    std::string out;
-    for (const auto& one : all) out += one.pointer + "\n";
-    return out;
-}
-
 const std::string blue = "/services/iris/deployments/blue";
 
 } // namespace
@@ -38,10 +32,12 @@ TEST_CASE("the defaults are the contract's") {
     REQUIRE(result.value);
     const auto& s = *result.value;
     CHECK(s.file == file.file());
-    CHECK(s.certificate.value().certificate == (file.folder() / "tls/cert.pem").string());
-    CHECK(s.certificate.value().key == "/keys/key.pem");
+    REQUIRE(s.certificates.size() == 1);
+    CHECK(s.certificates.at(0).certificate == (file.folder() / "tls/cert.pem").string());
+    CHECK(s.certificates.at(0).key == "/keys/key.pem");
     CHECK_FALSE(s.allow_insecure_connections);
     CHECK_FALSE(s.refuse_expired);
+    CHECK_FALSE(s.ticket_keys_dir);
     CHECK(s.listen_on.https == std::vector<endpoint>{{"::", 8443}});
     CHECK(s.listen_on.http == std::vector<endpoint>{{"::", 8080}});
     CHECK(s.listen_on.public_https_port == 443);
@@ -76,7 +72,9 @@ TEST_CASE("the defaults are the contract's") {
 TEST_CASE("every key is read, with comments between") {
     const written file{R"(// a comment
     { "allowInsecureConnections": false, "sslCertPemFile": "../c.pem", "sslKeyPemFile": "k.pem", // another
-      "sslCname": "WWW.contoso.com", "refuse_expired": true,
+      "sslCname": "WWW.contoso.com", "refuse_expired": true, "ticket_keys_dir": "keys/./", // the same as keys
+      "certificates": [ { "sslSecret": "/iris/", "sslCname": "IRIS.contoso.com" },
+                        { "sslCertPemFile": "a/../c.pem", "sslKeyPemFile": "/k.pem", "sslCname": "10.0.0.1" } ],
       "listen": { "https": ["127.0.0.1:1", "[::1]:2"], "http": [], "public_https_port": 8443 },
       "admin": { "listen": null, "hosts": ["Ops.contoso.com", "[::0001]"] },
       "workers": 3,
@@ -94,10 +92,13 @@ TEST_CASE("every key is read, with comments between") {
     CHECK(lines(result.problems) == texts{});
     REQUIRE(result.value);
     const auto& s = *result.value;
-    REQUIRE(s.certificate);
-    CHECK(s.certificate->certificate == (file.folder().parent_path() / "c.pem").string());
-    CHECK(s.certificate->key == (file.folder() / "k.pem").string());
-    CHECK(s.certificate->cname == "www.contoso.com");
+    REQUIRE(s.certificates.size() == 3);
+    CHECK(s.certificates[0].certificate == (file.folder().parent_path() / "c.pem").string());
+    CHECK(s.certificates[0].key == (file.folder() / "k.pem").string());
+    CHECK(s.certificates[0].cname == "www.contoso.com");
+    CHECK(s.certificates[1] == certificate_files{"", "", "iris.contoso.com", "/iris"});
+    CHECK(s.certificates[2] == certificate_files{(file.folder() / "c.pem").string(), "/k.pem", "10.0.0.1"});
+    CHECK(s.ticket_keys_dir == (file.folder() / "keys").string());
     CHECK(s.refuse_expired);
     CHECK(s.listen_on.https == std::vector<endpoint>{{"127.0.0.1", 1}, {"::1", 2}});
     CHECK(s.listen_on.http.empty());
@@ -236,13 +237,6 @@ TEST_CASE("what is wrong is refused at its pointer, with what to do") {
         row{"/listen/https", R"(["127.0.0.1:1", "[::]:1"])", "/listen/https/1", "collides"},
         row{"/listen/https", R"(["[::1]:1", "[0:0::1]:1"])", "/listen/https/1", "collides"},
         row{"/listen/https", R"(["127.0.0.1:9001"])", "/admin/listen", "of /listen/https/0"},
-        // the certificate
-        same("/sslCertPemFile", "", "sslKeyPemFile and sslCname need it"),
-        same("/sslKeyPemFile", "", "sslCertPemFile and sslCname need it"),
-        same("/sslCname", "", "sslCertPemFile and sslKeyPemFile need it"),
-        same("/sslCertPemFile", "\"\"", "is not the path of a file"),
-        same("/sslKeyPemFile", "\"\"", "is not the path of a file"),
-        same("/sslCname", "\"*.contoso.com\"", "neither a DNS name nor an IP address"),
     }));
     CAPTURE(one.at, one.value);
     const written file{changed(one.at, one.value)};
@@ -257,67 +251,22 @@ TEST_CASE("what is wrong is refused at its pointer, with what to do") {
 }
 
 TEST_CASE("keys of the contract that are not built are named as such") {
-    const std::string at =
-        GENERATE("/sslSecret", "/certificates", "/ticket_keys_dir", "/acme", "/client_ca", "/user", "/trusted_proxies",
-                 "/dns", "/tracing", "/default_service", "/services_dir", "/listen/proxy_protocol", "/admin/token_file",
-                 "/limits/max_connections_per_ip", "/limits/request_buffer_bytes", "/limits/buffer_memory_bytes",
-                 "/limits/allow", "/limits/deny", "/services/iris/keys", "/services/iris/forward_authorization",
-                 "/services/iris/traffic", "/services/iris/mirror_traffic", "/services/iris/error_mapping",
-                 "/services/iris/cors", "/services/iris/rate_limit", "/services/iris/routes",
-                 "/services/iris/deployments/blue/readiness_probe", "/services/iris/deployments/blue/host_header",
-                 "/services/iris/deployments/blue/request_settings/max_concurrent_requests_per_instance",
-                 "/services/iris/deployments/blue/request_settings/max_queue_wait_ms",
-                 "/services/iris/deployments/blue/request_settings/max_queue_length",
-                 "/services/iris/deployments/blue/request_settings/on_abandon",
-                 "/services/iris/deployments/blue/request_settings/abandon_max_ms");
+    const std::string at = GENERATE(
+        "/acme", "/client_ca", "/user", "/trusted_proxies", "/dns", "/tracing", "/default_service", "/services_dir",
+        "/listen/proxy_protocol", "/admin/token_file", "/limits/max_connections_per_ip", "/limits/request_buffer_bytes",
+        "/limits/buffer_memory_bytes", "/limits/allow", "/limits/deny", "/services/iris/keys",
+        "/services/iris/forward_authorization", "/services/iris/traffic", "/services/iris/mirror_traffic",
+        "/services/iris/error_mapping", "/services/iris/cors", "/services/iris/rate_limit", "/services/iris/routes",
+        "/services/iris/deployments/blue/readiness_probe", "/services/iris/deployments/blue/host_header",
+        "/services/iris/deployments/blue/request_settings/max_concurrent_requests_per_instance",
+        "/services/iris/deployments/blue/request_settings/max_queue_wait_ms",
+        "/services/iris/deployments/blue/request_settings/max_queue_length",
+        "/services/iris/deployments/blue/request_settings/on_abandon",
+        "/services/iris/deployments/blue/request_settings/abandon_max_ms");
     const std::string value = GENERATE("null", "[]");
     const auto result = written{changed(at, value)}.load();
     REQUIRE(pointers(result.problems) == at + "\n");
     CHECK_THAT(result.problems[0].message, Catch::EndsWith("\" is not built yet; remove it"));
-}
-
-TEST_CASE("no TLS settings need the permission to do without, and both remedies are named") {
-    auto tree = valid();
-    for (const auto* key : {"sslCertPemFile", "sslKeyPemFile", "sslCname"}) tree.erase(key);
-    const auto refused = written{tree.dump()}.load();
-    REQUIRE(pointers(refused.problems) == "/sslCertPemFile\n");
-    CHECK_THAT(refused.problems[0].message, Catch::Contains("sslCertPemFile, sslKeyPemFile and sslCname") &&
-                                                Catch::Contains("allowInsecureConnections to true"));
-
-    tree["allowInsecureConnections"] = true;
-    const auto allowed = written{tree.dump()}.load();
-    REQUIRE(allowed.value);
-    CHECK(allowed.value->allow_insecure_connections);
-    CHECK_FALSE(allowed.value->certificate);
-    CHECK(allowed.warnings.empty());
-
-    tree["listen"]["http"] = json::array();
-    const auto nowhere = written{tree.dump()}.load();
-    REQUIRE(pointers(nowhere.problems) == "/listen/http\n");
-}
-
-TEST_CASE("each missing part of the certificate is named") {
-    auto tree = valid();
-    tree.erase("sslCertPemFile");
-    tree.erase("sslCname");
-    const auto result = written{tree.dump()}.load();
-    REQUIRE(pointers(result.problems) == "/sslCertPemFile\n/sslCname\n");
-    CHECK_THAT(result.problems[1].message, Catch::Contains("sslKeyPemFile needs it"));
-}
-
-TEST_CASE("left-over TLS settings only warn without TLS, even if partial or odd") {
-    auto tree = valid();
-    tree["allowInsecureConnections"] = true;
-    tree.erase("sslKeyPemFile");
-    tree["sslCname"] = "*";
-    const written file{tree.dump()};
-    const auto result = file.load();
-    REQUIRE(result.value);
-    CHECK_FALSE(result.value->certificate);
-    REQUIRE(result.warnings.size() == 2);
-    CHECK(result.warnings[0] ==
-          file.file() + ": /sslCertPemFile: is not used, because allowInsecureConnections is true");
-    CHECK_THAT(result.warnings[1], Catch::Contains(": /sslCname: "));
 }
 
 TEST_CASE("a host leads to one service") {

@@ -2,6 +2,7 @@
 
 using namespace scoregate::config;
 using namespace std::chrono_literals;
+using nlohmann::json;
 
 namespace {
 
@@ -49,7 +50,7 @@ TEST_CASE("values are converted by the type of the key") {
     const auto& s = *result.value;
     CHECK(s.refuse_expired);
     CHECK(s.workers == 4);
-    CHECK(s.certificate.value().cname == "other.contoso.com");
+    CHECK(s.certificates.at(0).cname == "other.contoso.com");
     CHECK(s.listen_on.https == std::vector<endpoint>{{"127.0.0.1", 1}, {"::1", 2}});
     CHECK(s.listen_on.http.empty());
     CHECK_FALSE(s.admin.listen);
@@ -88,15 +89,70 @@ TEST_CASE("relative paths start at the file's folder wherever they come from") {
     const written file{valid().dump()};
     const auto result = file.load_with({"sslCertPemFile=other/c.pem", "access_log.path=access.log"});
     REQUIRE(result.value);
-    CHECK(result.value->certificate.value().certificate == (file.folder() / "other/c.pem").string());
+    CHECK(result.value->certificates.at(0).certificate == (file.folder() / "other/c.pem").string());
     CHECK(result.value->access_log.path == (file.folder() / "access.log").string());
+}
+
+TEST_CASE("the pair can be overridden in the form that the file has") {
+    const written file{R"({ "sslSecret": "tls", "sslCname": "www.contoso.com", "ticket_keys_dir": "k",
+        "services": { "iris": { "auth_mode": "none",
+                                "deployments": { "blue": { "replicas": ["http://127.0.0.1:5001"] } } } } })"};
+    const auto by_word = file.load_with({"sslSecret=other", "ticket_keys_dir=null"});
+    CHECK(lines(by_word.problems) == texts{});
+    REQUIRE(by_word.value);
+    CHECK(by_word.value->certificates.at(0).secret == (file.folder() / "other").string());
+    CHECK_FALSE(by_word.value->ticket_keys_dir);
+
+    const char* const environment[] = {"SCOREGATE_SET_sslSecret=/mnt/tls", "SCOREGATE_SET_ticket_keys_dir=keys",
+                                       nullptr};
+    const auto by_environment = file.load(environment_overrides(environment));
+    CHECK(lines(by_environment.problems) == texts{});
+    REQUIRE(by_environment.value);
+    CHECK(by_environment.value->certificates.at(0).secret == "/mnt/tls");
+    CHECK(by_environment.value->certificates.at(0).cname == "www.contoso.com");
+    CHECK(by_environment.value->ticket_keys_dir == (file.folder() / "keys").string());
+}
+
+TEST_CASE("an override cannot choose the other form, and is told so by its origin") {
+    const written file{valid().dump()};
+    const char* const environment[] = {"SCOREGATE_SET_sslSecret=/mnt/tls", nullptr};
+    const auto by_environment = lines(file.load(environment_overrides(environment)).problems);
+    REQUIRE(by_environment.size() == 1);
+    CHECK_THAT(by_environment[0],
+               Catch::StartsWith("SCOREGATE_SET_sslSecret: /sslSecret: holds certificate and key, so "
+                                 "it cannot be given beside their files: give either "));
+    const auto by_word = lines(file.load_with({"sslSecret=/mnt/tls"}).problems);
+    REQUIRE(by_word.size() == 1);
+    CHECK_THAT(by_word[0], Catch::StartsWith("--set sslSecret: /sslSecret: "));
+}
+
+TEST_CASE("a pair can be given by overrides alone") {
+    auto tree = valid();
+    for (const auto* key : {"sslCertPemFile", "sslKeyPemFile", "sslCname"}) tree.erase(key);
+    const auto result = written{tree.dump()}.load_with({"sslSecret=/tls", "sslCname=www.contoso.com"});
+    CHECK(lines(result.problems) == texts{});
+    REQUIRE(result.value);
+    CHECK(result.value->certificates == std::vector<certificate_files>{{"", "", "www.contoso.com", "/tls"}});
+}
+
+TEST_CASE("a list of objects and what is in it cannot be overridden, whether the file has it or not") {
+    const std::string word = GENERATE("certificates=x", "certificates=", "certificates.0.sslCname=a.b",
+                                      "certificates.0=x", "certificates.sslCname=a.b");
+    const bool in_file = GENERATE(false, true);
+    CAPTURE(word, in_file);
+    auto tree = valid();
+    if (in_file) tree["certificates"] = json::parse(R"([{ "sslSecret": "b", "sslCname": "b.contoso.com" }])");
+    const auto result = written{tree.dump()}.load_with({word});
+    CHECK_FALSE(result.value);
+    CHECK(lines(result.problems) == texts{"--set " + word.substr(0, word.find('=')) +
+                                          ": /certificates: is a list of objects, which only the file can give"});
 }
 
 TEST_CASE("Azure's switch works on a file with TLS settings") {
     const written file{valid().dump()};
     const auto result = file.load_with({"allowInsecureConnections=True"});
     REQUIRE(result.value);
-    CHECK_FALSE(result.value->certificate);
+    CHECK(result.value->certificates.empty());
     CHECK(result.warnings.size() == 3);
 }
 
@@ -122,6 +178,7 @@ TEST_CASE("a wrong override is refused by its origin") {
         {"listen.https=x,[::]:1", "--set listen.https: /listen/https/0: the string \"x\" is not an address"},
         {"listen.https=,[::]:1", "--set listen.https: /listen/https/0: the string \"\" is not an address"},
         {"sslCname=\xff", "--set sslCname: /sslCname: the string \"\\ufffd\" is neither a DNS name"},
+        {"ticket_keys_dir=", "--set ticket_keys_dir: /ticket_keys_dir: the string \"\" is not a path"},
         {"services.iris.auth_mode=key", "--set services.iris.auth_mode: /services/iris/auth_mode: cannot be"},
     }));
     CAPTURE(one.word);

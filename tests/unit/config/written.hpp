@@ -52,6 +52,12 @@ inline nlohmann::json valid() {
                                 "deployments": { "blue": { "replicas": ["http://127.0.0.1:5001"] } } } } })");
 }
 
+inline std::string pointers(const problems& all) {
+    std::string out;
+    for (const auto& one : all) out += one.pointer + "\n";
+    return out;
+}
+
 inline std::vector<std::string> lines(const problems& all) {
     std::vector<std::string> out;
     for (const auto& one : all) out.push_back(to_string(one));

@@ -1,7 +1,8 @@
 #include "support/certificates.hpp"
-#include "tls/certificate.hpp"
+#include "tls/certificate_check.hpp"
 
 #include <catch2/catch.hpp>
+#include <openssl/core_names.h>
 #include <openssl/pem.h>
 
 #include <sys/stat.h>
@@ -9,7 +10,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <functional>
+#include <fstream>
+#include <iterator>
 
 namespace {
 
@@ -55,6 +57,7 @@ tls::certificate_load load(const config::certificate_files& files, system_clock:
     auto loaded = tls::load_certificate(files, config_file, now);
     CHECK((loaded.value != nullptr) == loaded.problems.empty());
     CHECK(ERR_peek_error() == 0); // nothing is left for whoever reads the queue next
+    CHECK(loaded.content == tls::read_content(files));
     return loaded;
 }
 
@@ -120,6 +123,7 @@ TEST_CASE("a full chain and its key load without a word, in every form of key") 
         check_warnings(loaded, {});
         CHECK_FALSE(loaded.expired_or_not_yet_valid);
         CHECK(loaded.value->key_type() == row.type);
+        CHECK(loaded.value->ecdsa() == row.type.starts_with("ECDSA"));
         CHECK(X509_cmp(loaded.value->leaf(), made.leaf.certificate.get()) == 0);
         CHECK(EVP_PKEY_eq(loaded.value->key(), made.leaf.key.get()) == 1);
         REQUIRE(sk_X509_num(loaded.value->chain()) == 1);
@@ -141,6 +145,10 @@ TEST_CASE("what a certificate says can be read") {
     CHECK(certificate->subject() == "CN=Grüße\\, Contoso");
     CHECK(certificate->serial().size() == 40);
     CHECK(certificate->serial().find_first_not_of("0123456789ABCDEF") == std::string::npos);
+    tls::content_digest fingerprint{};
+    const auto bytes = der(made.leaf.certificate.get());
+    REQUIRE(EVP_Digest(bytes.data(), bytes.size(), fingerprint.data(), nullptr, EVP_sha256(), nullptr) == 1);
+    CHECK(certificate->fingerprint() == fingerprint);
     CHECK(made.certificate()->serial() == certificate->serial());
     CHECK(tests::make_hierarchy(terms).certificate()->serial() != certificate->serial());
 }
@@ -335,11 +343,13 @@ TEST_CASE("sslCname is held against the subject alternative names") {
         CAPTURE(name);
         pair.cname = name;
         check_warnings(load(pair), {});
+        CHECK(made.certificate()->covers(name));
     }
     for (const auto* name : {"contoso.com", "cn.contoso.com", "models.contoso.com", "a.b.models.contoso.com",
                              "foo.contoso.com", "www.contoso.com.evil.example", "192.0.2.8", "::1"}) {
         CAPTURE(name);
         pair.cname = name;
+        CHECK_FALSE(made.certificate()->covers(name));
         check_problems(load(pair),
                        {{"/sslCname",
                          {std::string("\"") + name + "\" is not among", pair.certificate,
@@ -350,6 +360,7 @@ TEST_CASE("sslCname is held against the subject alternative names") {
                                   "[::1]", "www.contoso.com:443", "www contoso", std::string("192.0.2.7\0", 10)}) {
         CAPTURE(name);
         pair.cname = name;
+        CHECK_FALSE(made.certificate()->covers(name));
         check_problems(load(pair), {{"/sslCname", {"neither a host name nor an IP address"}}});
     }
 }
@@ -494,4 +505,183 @@ TEST_CASE("a certificate for something else than servers is warned about") {
     const auto pem = tests::to_pem({&made, &good().intermediate});
     check_warnings(load(directory.write_pair(pem, tls::to_pem(made.key.get()), cname)),
                    {{"not meant for TLS servers"}});
+}
+
+TEST_CASE("problems point into the object that names the pair") {
+    const tests::pem_directory directory;
+    auto pair = directory.write_pair("", "", "other.example");
+    pair.pointer = "/certificates/0";
+    check_problems(load(pair), {{"/certificates/0/sslCertPemFile", {"cert.pem is empty"}},
+                                {"/certificates/0/sslKeyPemFile", {"key.pem is empty"}}});
+    pair = directory.write_pair(good().certificate_pem(), good().key_pem(), "other.example");
+    pair.pointer = "/certificates/1";
+    check_problems(load(pair), {{"/certificates/1/sslCname", {"other.example"}}});
+}
+
+TEST_CASE("a directory holds the pair in Azure's layout or in cert-manager's") {
+    enum holds { certificate, key };
+    struct row {
+        std::string name;
+        std::vector<std::pair<std::string, holds>> files;
+        std::vector<std::string> refusal; // none: it is taken
+    };
+    const auto other = tests::make_hierarchy();
+    const auto rows = std::vector<row>{
+        {"Azure's", {{"cert.pem", certificate}, {"key.pem", key}}, {}},
+        {"cert-manager's", {{"tls.crt", certificate}, {"tls.key", key}, {"ca.crt", certificate}}, {}},
+        {"nothing", {}, {"holds no pair", "cert.pem and key.pem", "tls.crt and tls.key"}},
+        {"something else", {{"server.pem", certificate}}, {"holds no pair"}},
+        {"no key", {{"cert.pem", certificate}}, {"holds cert.pem alone", "both cert.pem and key.pem"}},
+        {"no certificate", {{"tls.key", key}}, {"holds tls.key alone", "both tls.crt and tls.key"}},
+        {"both",
+         {{"cert.pem", certificate}, {"key.pem", key}, {"tls.crt", certificate}, {"tls.key", key}},
+         {"two layouts (cert.pem, key.pem, tls.crt, tls.key)", "keep either"}},
+        {"one and a half",
+         {{"cert.pem", certificate}, {"key.pem", key}, {"tls.crt", certificate}},
+         {"two layouts (cert.pem, key.pem, tls.crt)"}},
+        {"half of each", {{"cert.pem", certificate}, {"tls.key", key}}, {"two layouts (cert.pem, tls.key)"}},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.name);
+        const tests::pem_directory directory;
+        for (const auto& [name, what] : row.files)
+            directory.write(name, what == key ? good().key_pem() : good().certificate_pem());
+        const auto folder = directory.path().string();
+        const auto loaded = load({{}, {}, cname, folder, "/certificates/0"});
+        if (row.refusal.empty()) {
+            REQUIRE(loaded.problems.empty());
+            CHECK(loaded.warnings.empty());
+            CHECK(EVP_PKEY_eq(loaded.value->key(), good().leaf.key.get()) == 1);
+        } else {
+            auto words = row.refusal;
+            words.push_back(folder);
+            check_problems(loaded, {{"/certificates/0/sslSecret", words}});
+        }
+    }
+}
+
+TEST_CASE("problems of a pair in a directory point at the directory") {
+    const tests::pem_directory directory;
+    const auto folder = directory.path().string();
+    const auto file = directory.write("file", "");
+    const config::certificate_files pair{{}, {}, cname, folder, {}};
+    check_problems(load({{}, {}, cname, file, {}}), {{"/sslSecret", {file, "is not a directory"}}});
+    check_problems(load({{}, {}, cname, folder + "/absent", {}}),
+                   {{"/sslSecret", {"No such file", "correct the path"}}});
+    check_problems(load({{}, {}, "*", folder, {}}), {{"/sslSecret", {"holds no pair"}}, {"/sslCname", {"\"*\""}}});
+
+    REQUIRE(::symlink("nowhere", (folder + "/tls.crt").c_str()) == 0);
+    directory.write("tls.key", "");
+    check_problems(load(pair), {{"/sslSecret", {"cannot read", "/tls.crt"}}, {"/sslSecret", {"/tls.key is empty"}}});
+
+    REQUIRE(::unlink((folder + "/tls.crt").c_str()) == 0);
+    directory.write("tls.crt", good().certificate_pem());
+    directory.write("tls.key", tls::to_pem(tests::make_key(key_kind::ec_p256).get()));
+    check_problems(load(pair), {{"/sslSecret", {"/tls.key", "does not match"}}});
+
+    if (::geteuid() != 0) { // root searches everything
+        std::filesystem::permissions(folder, std::filesystem::perms::owner_read);
+        check_problems(load(pair), {{"/sslSecret", {"Permission denied", "let the user"}}});
+        std::filesystem::permissions(folder, std::filesystem::perms::owner_all);
+    }
+}
+
+TEST_CASE("the digest is that of what the files hold, and of nothing else") {
+    const tests::pem_directory directory;
+    std::vector<tls::content_digest> seen;
+    const auto changed = [&seen](const tls::content_digest& digest) {
+        const bool fresh = std::find(seen.begin(), seen.end(), digest) == seen.end();
+        seen.push_back(digest);
+        return fresh;
+    };
+    const auto pair = directory.write_pair("ab", "c", cname);
+    const auto first = tls::read_content(pair);
+    CHECK(changed(first));
+    directory.write_pair("a", "bc", cname); // the same bytes in a row
+    CHECK(changed(tls::read_content(pair)));
+    directory.write_pair("", "abc", cname);
+    CHECK(changed(tls::read_content(pair)));
+    std::filesystem::remove(pair.key);
+    CHECK(changed(tls::read_content(pair)));
+    std::filesystem::create_directory(pair.key);
+    CHECK(changed(tls::read_content(pair))); // unreadable for another reason
+    std::filesystem::remove(pair.key);
+    directory.write_pair("ab", "c", cname);
+    std::filesystem::permissions(pair.certificate, std::filesystem::perms::others_read,
+                                 std::filesystem::perm_options::add);
+    CHECK(tls::read_content(pair) == first);
+
+    const config::certificate_files secret{{}, {}, cname, directory.path().string(), {}};
+    CHECK(changed(tls::read_content(secret)));
+    std::filesystem::rename(pair.certificate, directory.path() / "tls.crt");
+    CHECK(changed(tls::read_content(secret))); // half of each
+    std::filesystem::rename(pair.key, directory.path() / "tls.key");
+    CHECK(changed(tls::read_content(secret)));
+    std::filesystem::remove(directory.path() / "tls.key");
+    CHECK(changed(tls::read_content(secret)));
+}
+
+TEST_CASE("a file whose size is not known in advance is read whole") {
+    constexpr auto path = "/proc/version"; // says that it is empty
+    REQUIRE(std::filesystem::file_size(path) == 0);
+    std::ifstream in(path);
+    const std::string whole{std::istreambuf_iterator<char>(in), {}};
+    REQUIRE(whole.size() > 10);
+    CHECK(tls::read_pem_file(path).text.view() == whole);
+}
+
+TEST_CASE("a key that others can read is warned about") {
+    const tests::pem_directory directory;
+    const auto pair = directory.write_pair(good().certificate_pem(), good().key_pem(), cname);
+    const auto linked = directory.path() / "link.pem"; // links have mode 0777
+    std::filesystem::create_symlink("key.pem", linked);
+    struct row {
+        mode_t mode;
+        std::string told;
+    };
+    for (const auto& row : std::vector<row>{
+             {0400, ""}, {0600, ""}, {0640, ""}, {0601, ""}, {0604, "0604"}, {0644, "0644"}, {0666, "0666"}}) {
+        for (const auto& path : {pair.key, linked.string()}) {
+            CAPTURE(row.mode, path);
+            REQUIRE(::chmod(pair.key.c_str(), row.mode) == 0);
+            const auto loaded = load({pair.certificate, path, cname});
+            REQUIRE(loaded.value != nullptr);
+            REQUIRE(loaded.warnings.size() == (row.told.empty() ? 0 : 1));
+            if (!row.told.empty())
+                check_words(loaded.warnings.front(),
+                            {path + " has mode " + row.told, "chmod 600 " + path, "defaultMode: 0400"});
+        }
+    }
+    REQUIRE(::chmod(pair.certificate.c_str(), 0644) == 0); // that one is public
+    REQUIRE(::chmod(pair.key.c_str(), 0600) == 0);
+    CHECK(load(pair).warnings.empty());
+}
+
+TEST_CASE("a key whose halves are of two keys is refused, though its public half is the certificate's") {
+    struct row {
+        key_kind kind;
+        std::vector<std::string_view> taken;
+    };
+    const std::vector<std::string_view> private_numbers{
+        OSSL_PKEY_PARAM_RSA_D,         OSSL_PKEY_PARAM_RSA_FACTOR1,   OSSL_PKEY_PARAM_RSA_FACTOR2,
+        OSSL_PKEY_PARAM_RSA_EXPONENT1, OSSL_PKEY_PARAM_RSA_EXPONENT2, OSSL_PKEY_PARAM_RSA_COEFFICIENT1};
+    for (const auto& row :
+         std::vector<row>{{key_kind::ec_p256, {OSSL_PKEY_PARAM_PRIV_KEY}}, {key_kind::rsa_2048, private_numbers}}) {
+        identity_terms terms;
+        terms.key = row.kind;
+        const auto made = tests::make_hierarchy(terms);
+        const auto broken = tests::make_mixed_key(made.leaf.key.get(), tests::make_key(row.kind).get(), row.taken);
+        const tests::pem_directory directory;
+        check_problems(load(directory.write_pair(made.certificate_pem(), tls::to_pem(broken.get()), cname)),
+                       {{"/sslKeyPemFile", {"key.pem is not consistent in itself", "copy the file again"}}});
+    }
+}
+
+TEST_CASE("bytes of a name that a terminal would act on are told as numbers") {
+    identity_terms terms;
+    terms.names = {"a\x1b[2J.example", "b\n.example"};
+    const auto made = tests::make_hierarchy(terms);
+    const tests::pem_directory directory;
+    check_problems(load(directory.write_pair(made.certificate_pem(), made.key_pem(), cname)),
+                   {{"/sslCname", {"(a\\x1B[2J.example, b\\x0A.example)"}}});
 }

@@ -1,4 +1,5 @@
 #include "support/certificates.hpp"
+#include "tls/certificate_check.hpp"
 #include "tls/development_certificates.hpp"
 
 #include <catch2/catch.hpp>

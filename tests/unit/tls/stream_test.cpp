@@ -29,7 +29,10 @@ static_assert(boost::beast::is_async_write_stream<tls::stream>::value);
 
 tls::ssl_ctx_ptr server_context() {
     static const auto chain = tests::make_hierarchy();
-    return tls::make_server_context(*chain.certificate(), tls::random_ticket_keys());
+    static const auto store = std::make_shared<const tls::certificate_store>(
+        std::vector<std::shared_ptr<const tls::certificate>>{chain.certificate()}, "www.contoso.com");
+    static const auto keys = tls::own_ticket_keys(std::chrono::steady_clock::now()).current();
+    return tls::make_server_context(store, keys);
 }
 
 tls::ssl_ctx_ptr client_context() { return tls::ssl_ctx_ptr{SSL_CTX_new(TLS_client_method())}; }

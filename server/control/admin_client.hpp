@@ -1,0 +1,26 @@
+// Asks the admin port of a running scoregate: for the command line. Blocks; any thread.
+#pragma once
+
+#include "config/model.hpp"
+
+#include <boost/system/result.hpp>
+
+#include <string>
+
+namespace scoregate::control {
+
+struct admin_reply {
+    unsigned status = 0; // HTTP
+    std::string body;
+};
+
+inline constexpr auto default_admin_url = "http://127.0.0.1:9001"; // of config::admin
+
+// `url` is http://HOST:PORT, `method` GET or POST. Gives up after a minute. The error is a sentence with a remedy.
+boost::system::result<admin_reply, std::string> ask_admin(const std::string& url, const std::string& method,
+                                                          const std::string& path);
+
+// Where a scoregate that listens on `address` is reached from the same host.
+std::string admin_url(const config::endpoint& address);
+
+} // namespace scoregate::control

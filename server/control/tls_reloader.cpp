@@ -1,0 +1,284 @@
+#include "control/tls_reloader.hpp"
+
+#include "telemetry/log.hpp"
+#include "tls/server_context.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+namespace scoregate::control {
+
+namespace {
+
+using system_clock = std::chrono::system_clock;
+using steady_clock = std::chrono::steady_clock;
+
+// How long a pair may be inconsistent while its two files are being replaced.
+constexpr std::chrono::seconds patience{10};
+constexpr auto ticket_pointer = "/ticket_keys_dir";
+
+config::problem validity_problem(const config::certificate_files& files, const std::string& config_file,
+                                 std::string message) {
+    return {config_file, files.pointer + (files.secret.empty() ? "/sslCertPemFile" : "/sslSecret"), std::move(message)};
+}
+
+void append(config::problems& to, const config::problems& more) { to.insert(to.end(), more.begin(), more.end()); }
+
+tls_material::pair read_pair(const config::certificate_files& files, bool refuse_expired,
+                             const std::string& config_file) {
+    tls_material::pair made{files, tls::load_certificate(files, config_file, system_clock::now())};
+    if (refuse_expired && made.loaded.expired_or_not_yet_valid)
+        made.loaded.problems.push_back(
+            validity_problem(files, config_file,
+                             "the certificate is outside its validity and refuse_expired is true: put a valid one in "
+                             "place"));
+    if (!made.loaded.problems.empty()) made.loaded.value.reset();
+    return made;
+}
+
+bool valid_now(const tls::certificate& one) {
+    const auto now = system_clock::now();
+    return one.not_before() <= now && now <= one.not_after();
+}
+
+config::problems ticket_problems(const tls::ticket_key_files& read, const std::string& config_file) {
+    config::problems made;
+    for (const auto& each : read.problems) made.push_back({config_file, ticket_pointer, each});
+    return made;
+}
+
+} // namespace
+
+tls_material read_tls(const std::vector<config::certificate_files>& pairs,
+                      const std::optional<std::string>& ticket_keys_dir, bool refuse_expired,
+                      const std::string& config_file) {
+    tls_material found;
+    for (const auto& files : pairs) {
+        auto pair = read_pair(files, refuse_expired, config_file);
+        append(found.problems, pair.loaded.problems);
+        found.alarms.insert(found.alarms.end(), pair.loaded.warnings.begin(), pair.loaded.warnings.end());
+        found.outside_validity = found.outside_validity || pair.loaded.expired_or_not_yet_valid;
+        found.pairs.push_back(std::move(pair));
+    }
+    if (ticket_keys_dir) {
+        found.tickets = tls::read_ticket_keys(*ticket_keys_dir);
+        append(found.problems, ticket_problems(*found.tickets, config_file));
+        found.alarms.insert(found.alarms.end(), found.tickets->warnings.begin(), found.tickets->warnings.end());
+    }
+    return found;
+}
+
+tls_reloader::tls_reloader(base::executor where, base::background& files, unsigned cores, publish out)
+    : where_(where),
+      files_(files),
+      cores_(cores),
+      publish_(std::move(out)),
+      own_tickets_(steady_clock::now()),
+      watch_(where),
+      looking_(where) {}
+
+base::task<tls_material> tls_reloader::prepare(const config::settings& next) {
+    std::vector<config::certificate_files> fresh;
+    for (const auto& files : next.certificates)
+        if (std::none_of(pairs_.begin(), pairs_.end(), [&](const auto& each) { return each->files == files; }))
+            fresh.push_back(files);
+    auto folder =
+        next.certificates.empty() || next.ticket_keys_dir == ticket_folder_ ? std::nullopt : next.ticket_keys_dir;
+    auto read = [fresh = std::move(fresh), folder = std::move(folder), refuse = next.refuse_expired, file = next.file] {
+        return read_tls(fresh, folder, refuse, file);
+    };
+    auto found = co_await files_.run(where_, std::move(read));
+    co_return found;
+}
+
+void tls_reloader::adopt(tls_material found, const config::settings& next) {
+    config_file_ = next.file;
+    refuse_expired_ = next.refuse_expired;
+
+    std::vector<std::shared_ptr<pair>> pairs;
+    for (const auto& files : next.certificates) {
+        const auto is_it = [&files](const auto& each) { return each.files == files; };
+        const auto kept = std::find_if(pairs_.begin(), pairs_.end(), [&](const auto& each) { return is_it(*each); });
+        if (kept != pairs_.end()) {
+            pairs.push_back(*kept);
+        } else {
+            auto& loaded = std::find_if(found.pairs.begin(), found.pairs.end(), is_it)->loaded;
+            pairs.push_back(
+                std::make_shared<pair>(pair{files, {"", loaded.content, patience}, std::move(loaded.value)}));
+        }
+        pairs.back()->files = files; // its place in the configuration may be another
+        const auto namesakes = std::count_if(pairs.begin(), pairs.end(),
+                                             [&files](const auto& each) { return each->files.cname == files.cname; });
+        pairs.back()->unit.rename("certificate:" + files.cname +
+                                  (namesakes == 1 ? "" : '#' + std::to_string(namesakes)));
+    }
+    bool changed = pairs != pairs_;
+    pairs_ = std::move(pairs);
+
+    const auto folder = pairs_.empty() ? std::nullopt : next.ticket_keys_dir;
+    if (folder != ticket_folder_) {
+        changed = true;
+        ticket_folder_ = folder;
+        ticket_unit_.reset();
+        shared_tickets_ = {};
+        if (found.tickets) {
+            ticket_unit_.emplace("ticket_keys", found.tickets->content, patience);
+            shared_tickets_.update(*found.tickets, steady_clock::now());
+        }
+    }
+    if (!changed) return;
+    publish_contexts();
+    warn_of_expiry();
+    watch_.hurry(); // there are other files to follow
+}
+
+base::task<config::problems> tls_reloader::look(bool insist) {
+    co_await looking_.take();
+    config::problems failed;
+    const auto pairs = pairs_;
+    auto read = [this, pairs] {
+        std::vector<std::string> paths;
+        std::vector<tls::content_digest> seen;
+        for (const auto& each : pairs) {
+            const auto& files = each->files;
+            for (const auto& path : {files.certificate, files.key})
+                if (!path.empty()) paths.push_back(path);
+            // A file in the folder, so that the folder itself is what is followed.
+            if (!files.secret.empty())
+                paths.insert(paths.end(), {files.secret + "/tls.crt", files.secret + "/cert.pem"});
+            seen.push_back(tls::read_content(files));
+        }
+        watch_.follow(paths);
+        return seen;
+    };
+    const auto seen = co_await files_.run(where_, std::move(read));
+
+    bool changed = false;
+    for (std::size_t i = 0; i < pairs.size(); ++i) {
+        const bool taken = co_await look_at(pairs[i], seen[i], insist, failed);
+        changed = changed || taken;
+    }
+    if (ticket_unit_) {
+        const bool taken = co_await look_at_tickets(insist, failed);
+        changed = changed || taken;
+    }
+    if (changed) publish_contexts();
+    looking_.give_back();
+    co_return failed;
+}
+
+bool tls_reloader::in_force(const std::shared_ptr<pair>& one) const {
+    return std::find(pairs_.begin(), pairs_.end(), one) != pairs_.end();
+}
+
+// True if the pair was replaced.
+base::task<bool> tls_reloader::look_at(std::shared_ptr<pair> one, const tls::content_digest& seen, bool insist,
+                                       config::problems& failed) {
+    if (!one->unit.worth_reading(seen, insist)) co_return false;
+    auto read = [files = one->files, refuse = refuse_expired_, file = config_file_] {
+        return read_pair(files, refuse, file).loaded;
+    };
+    auto loaded = co_await files_.run(where_, std::move(read));
+    if (!in_force(one)) co_return false; // another configuration came meanwhile
+    co_return take(*one, std::move(loaded), insist, failed);
+}
+
+bool tls_reloader::take(pair& one, tls::certificate_load loaded, bool insist, config::problems& failed) {
+    auto& problems = loaded.problems;
+    if (loaded.value && loaded.expired_or_not_yet_valid && valid_now(*one.value))
+        problems.push_back(validity_problem(one.files, config_file_,
+                                            "the new certificate is outside its validity, the one in force is not: put "
+                                            "a valid one in place"));
+    if (problems.empty()) {
+        try { // what only OpenSSL can object to
+            const auto alone = std::make_shared<tls::certificate_store>(std::vector{loaded.value}, one.files.cname);
+            static_cast<void>(tls::make_server_context(alone, own_tickets_.current()));
+        } catch (const std::runtime_error& reason) {
+            problems.push_back(validity_problem(one.files, config_file_, reason.what()));
+        }
+    }
+    if (!problems.empty()) {
+        if (one.unit.refuse(loaded.content, problems, insist, steady_clock::now())) append(failed, problems);
+        return false;
+    }
+    one.unit.accept(loaded.content);
+    for (const auto& each : loaded.warnings) telemetry::log().error("{}", each);
+    telemetry::log().info("reload: {} is in force: serial {} in place of {}", one.unit.name(), loaded.value->serial(),
+                          one.value->serial());
+    one.value = std::move(loaded.value);
+    one.told = tls::expiry_stage::fine;
+    return true;
+}
+
+base::task<bool> tls_reloader::look_at_tickets(bool insist, config::problems& failed) {
+    const auto folder = *ticket_folder_;
+    auto read = [this, folder] {
+        watch_.follow({folder + "/newest.key"}); // any name: the folder is what is followed
+        return tls::read_ticket_keys(folder);
+    };
+    auto found = co_await files_.run(where_, std::move(read));
+    if (ticket_folder_ != folder || !ticket_unit_->worth_reading(found.content, insist)) co_return false;
+    if (auto problems = ticket_problems(found, config_file_); !problems.empty()) {
+        if (ticket_unit_->refuse(found.content, problems, insist, steady_clock::now())) append(failed, problems);
+        co_return false;
+    }
+    ticket_unit_->accept(found.content);
+    for (const auto& each : found.warnings) telemetry::log().warn("{}", each);
+    telemetry::log().info("reload: ticket_keys: {} keys are in force", found.keys.size());
+    co_return shared_tickets_.update(found, steady_clock::now());
+}
+
+base::task<> tls_reloader::follow() {
+    constexpr std::chrono::minutes between_warnings{1};
+    auto next_warnings = steady_clock::now() + between_warnings;
+    for (;;) {
+        co_await watch_.due();
+        static_cast<void>(co_await look(false));
+        if (rotate_tickets()) publish_contexts();
+        if (const auto now = steady_clock::now(); now >= next_warnings) {
+            next_warnings = now + between_warnings;
+            warn_of_expiry();
+        }
+    }
+}
+
+// True if another key encrypts now, or one is gone.
+bool tls_reloader::rotate_tickets() {
+    const auto now = steady_clock::now();
+    if (!ticket_folder_) return own_tickets_.rotate(now) && !pairs_.empty();
+    const bool changed = shared_tickets_.advance(now);
+    const auto overdue = shared_tickets_.overdue(now);
+    if (overdue && !overdue_told_) telemetry::log().warn("{}: {}", *ticket_folder_, *overdue);
+    overdue_told_ = overdue.has_value();
+    return changed;
+}
+
+void tls_reloader::warn_of_expiry() {
+    const auto now = system_clock::now();
+    for (const auto& each : pairs_) {
+        const auto stage = tls::stage_of(each->value->not_before(), each->value->not_after(), now);
+        if (stage <= each->told) continue;
+        each->told = stage;
+        const auto text = tls::expiry_warning(*each->value, each->files.cname, stage, now);
+        if (stage == tls::expiry_stage::expired)
+            telemetry::log().error("{}", text);
+        else
+            telemetry::log().warn("{}", text);
+    }
+}
+
+void tls_reloader::publish_contexts() {
+    std::vector<tls::ssl_ctx_ptr> contexts(cores_);
+    if (!pairs_.empty()) {
+        std::vector<std::shared_ptr<const tls::certificate>> all;
+        for (const auto& each : pairs_) all.push_back(each->value);
+        const auto store = std::make_shared<const tls::certificate_store>(std::move(all), pairs_.front()->files.cname);
+        for (const auto& each : store->warnings()) telemetry::log().warn("{}", each);
+        const auto tickets = ticket_folder_ ? shared_tickets_.current() : own_tickets_.current();
+        for (auto& context : contexts) context = tls::make_server_context(store, tickets);
+    }
+    publish_(std::move(contexts));
+}
+
+} // namespace scoregate::control

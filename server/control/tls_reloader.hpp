@@ -1,0 +1,98 @@
+// The reload units of TLS, each certificate pair and the folder of ticket keys: looks at their files, reads what has
+// changed on a thread of its own, checks it as a start would, and hands every core a new SSL_CTX. A unit that is no
+// good keeps what it has and delays no other. Control thread; owned by app::process.
+#pragma once
+
+#include "base/background.hpp"
+#include "base/executor.hpp"
+#include "config/model.hpp"
+#include "control/file_watch.hpp"
+#include "control/reload_unit.hpp"
+#include "control/turn.hpp"
+#include "tls/certificate_check.hpp"
+#include "tls/certificate_store.hpp"
+#include "tls/expiry.hpp"
+#include "tls/ticket_keys.hpp"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace scoregate::control {
+
+// Pairs and ticket keys as their files hold them.
+struct tls_material {
+    struct pair {
+        config::certificate_files files;
+        tls::certificate_load loaded;
+    };
+    std::vector<pair> pairs;
+    std::optional<tls::ticket_key_files> tickets; // if there is a folder for them
+    config::problems problems;                    // of all of them
+    std::vector<std::string> alarms;              // clients will object: log them loudly
+    bool outside_validity = false;                // a leaf is expired or not yet valid
+};
+
+// What a start needs of `pairs` and `ticket_keys_dir`. Blocks on the files. `config_file` is what problems name.
+tls_material read_tls(const std::vector<config::certificate_files>& pairs,
+                      const std::optional<std::string>& ticket_keys_dir, bool refuse_expired,
+                      const std::string& config_file);
+
+class tls_reloader {
+public:
+    // One context for each core; null ones when TLS is off.
+    using publish = std::function<void(std::vector<tls::ssl_ctx_ptr>)>;
+
+    tls_reloader(base::executor where, base::background& files, unsigned cores, publish out);
+
+    // What `next` names and is not in force yet.
+    base::task<tls_material> prepare(const config::settings& next);
+    // Puts `next` in force with what prepare() or read_tls() found for it, which had no problems. Pairs that are in
+    // force already stay as they are. Publishes if that changes anything.
+    void adopt(tls_material found, const config::settings& next);
+
+    // Reads every unit whose content has changed. `insist`: what is no good has failed at once, and is among the
+    // problems; otherwise a pair is waited for.
+    base::task<config::problems> look(bool insist);
+    // Looks for as long as the loop runs; rotates ticket keys; warns of certificates that expire.
+    base::task<> follow();
+
+    struct pair {
+        config::certificate_files files;
+        reload_unit unit; // "certificate:www.contoso.com"
+        std::shared_ptr<const tls::certificate> value;
+        tls::expiry_stage told = tls::expiry_stage::fine;
+    };
+    const std::vector<std::shared_ptr<pair>>& pairs() const { return pairs_; } // in the configuration's order
+    const std::optional<reload_unit>& tickets() const { return ticket_unit_; } // with a folder only
+
+private:
+    base::task<bool> look_at(std::shared_ptr<pair> one, const tls::content_digest& seen, bool insist,
+                             config::problems& failed);
+    base::task<bool> look_at_tickets(bool insist, config::problems& failed);
+    bool take(pair& one, tls::certificate_load loaded, bool insist, config::problems& failed);
+    bool in_force(const std::shared_ptr<pair>& one) const;
+    bool rotate_tickets();
+    void warn_of_expiry();
+    void publish_contexts();
+
+    base::executor where_;
+    base::background& files_;
+    unsigned cores_;
+    publish publish_;
+    std::string config_file_;
+    bool refuse_expired_ = false;
+    std::vector<std::shared_ptr<pair>> pairs_;
+    std::optional<std::string> ticket_folder_;
+    std::optional<reload_unit> ticket_unit_;
+    tls::own_ticket_keys own_tickets_;
+    tls::shared_ticket_keys shared_tickets_;
+    bool overdue_told_ = false;
+    file_watch watch_;
+    turn looking_;
+};
+
+} // namespace scoregate::control

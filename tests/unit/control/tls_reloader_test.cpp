@@ -1,0 +1,221 @@
+#include "control/tls_reloader.hpp"
+
+#include "support/certificates.hpp"
+#include "unit/control/configurations.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <array>
+#include <filesystem>
+#include <openssl/ssl.h>
+
+using namespace scoregate;
+using namespace scoregate::control;
+using namespace std::chrono_literals;
+namespace fs = std::filesystem;
+
+namespace {
+
+const tests::hierarchy& identity(std::size_t number) {
+    static const std::array made{tests::make_hierarchy(), tests::make_hierarchy()};
+    return made.at(number);
+}
+std::string serial(std::size_t number) { return identity(number).certificate()->serial(); }
+
+struct fixture {
+    fixture() : files(write(0)) { adopt({files}); }
+
+    config::certificate_files write(std::size_t certificate, std::size_t key) {
+        return folder.write_pair(identity(certificate).certificate_pem(), identity(key).key_pem(), "www.contoso.com");
+    }
+    config::certificate_files write(std::size_t number) { return write(number, number); }
+
+    config::settings settings(std::vector<config::certificate_files> pairs) {
+        config::settings made;
+        made.file = "scoregate.json";
+        made.certificates = std::move(pairs);
+        return made;
+    }
+    void adopt(std::vector<config::certificate_files> pairs) {
+        const auto next = settings(std::move(pairs));
+        auto found = run(io, reload.prepare(next));
+        REQUIRE(found.problems.empty());
+        reload.adopt(std::move(found), next);
+    }
+    config::problems look(bool insist = false) { return run(io, reload.look(insist)); }
+    const reload_unit& unit() const { return reload.pairs().at(0)->unit; }
+    std::string served() const {
+        REQUIRE_FALSE(published.empty());
+        REQUIRE(published.back().size() == 2);
+        const auto* const x509 = SSL_CTX_get0_certificate(published.back().at(1).get());
+        for (std::size_t i : {0U, 1U})
+            if (X509_cmp(x509, identity(i).leaf.certificate.get()) == 0) return serial(i);
+        return "another";
+    }
+
+    tests::pem_directory folder;
+    base::asio::io_context io{1};
+    base::background background;
+    std::vector<std::vector<tls::ssl_ctx_ptr>> published;
+    tls_reloader reload{io.get_executor(), background, 2, [this](auto next) { published.push_back(std::move(next)); }};
+    config::certificate_files files;
+};
+
+} // namespace
+
+TEST_CASE("a renewed pair is served, unchanged content is not a reload") {
+    fixture at;
+    REQUIRE(at.published.size() == 1);
+    CHECK(at.served() == serial(0));
+    CHECK(at.unit().name() == "certificate:www.contoso.com");
+    CHECK(at.look().empty());
+    at.write(0); // the same again
+    CHECK(at.look().empty());
+    CHECK(at.look(true).empty());
+    CHECK(at.published.size() == 1);
+    CHECK(at.unit().past().succeeded == 0);
+
+    at.write(1);
+    CHECK(at.look().empty());
+    CHECK(at.published.size() == 2);
+    CHECK(at.served() == serial(1));
+    CHECK(at.unit().past().succeeded == 1);
+    CHECK(at.reload.pairs().at(0)->value->serial() == serial(1));
+}
+
+TEST_CASE("a pair that does not match for a moment is waited out") {
+    fixture at;
+    at.write(1, 0);
+    CHECK(at.look().empty());
+    CHECK(at.served() == serial(0));
+    fs::remove(at.files.key);
+    CHECK(at.look().empty());
+    CHECK(at.unit().past().failed == 0);
+    at.write(1);
+    CHECK(at.look().empty());
+    CHECK(at.served() == serial(1));
+    CHECK(at.unit().past().failed == 0);
+}
+
+TEST_CASE("who asks for a reload is told of a pair that is no good, and the old one stays") {
+    fixture at;
+    at.write(1, 0);
+    const auto problems = at.look(true);
+    REQUIRE(problems.size() == 1);
+    CHECK(problems[0].file == "scoregate.json");
+    CHECK(problems[0].pointer == "/sslKeyPemFile");
+    CHECK(at.served() == serial(0));
+    CHECK(at.published.size() == 1);
+    CHECK(at.unit().past().failed == 1);
+    CHECK_FALSE(at.unit().past().last_succeeded);
+    at.write(1);
+    CHECK(at.look().empty());
+    CHECK(at.served() == serial(1));
+    CHECK(at.unit().past().last_succeeded);
+}
+
+TEST_CASE("a pair outside its validity never replaces a valid one, but it replaces one that is no better") {
+    using std::chrono::system_clock;
+    tests::identity_terms terms;
+    terms.not_before = system_clock::now() - 48h;
+    terms.not_after = system_clock::now() - 24h;
+    const auto expired = tests::make_hierarchy(terms), expired_too = tests::make_hierarchy(terms);
+    fixture at;
+    at.folder.write_pair(expired.certificate_pem(), expired.key_pem(), "");
+    REQUIRE(at.look(true).size() == 1);
+    CHECK(at.served() == serial(0));
+
+    tests::pem_directory other;
+    const auto files = other.write_pair(expired.certificate_pem(), expired.key_pem(), "www.contoso.com");
+    at.adopt({files}); // a start would take it, too
+    other.write_pair(expired_too.certificate_pem(), expired_too.key_pem(), "");
+    CHECK(at.look(true).empty());
+    CHECK(at.reload.pairs().at(0)->value->serial() == expired_too.certificate()->serial());
+}
+
+TEST_CASE("pairs are units of their own: one that is no good holds up no other") {
+    tests::identity_terms terms;
+    terms.names = {"other.contoso.com"};
+    const auto other = tests::make_hierarchy(terms), renewed = tests::make_hierarchy(terms);
+    fixture at;
+    tests::pem_directory folder;
+    auto files = folder.write_pair(other.certificate_pem(), other.key_pem(), "other.contoso.com");
+    files.pointer = "/certificates/0";
+    at.adopt({at.files, files});
+    REQUIRE(at.reload.pairs().size() == 2);
+    CHECK(at.reload.pairs()[1]->unit.name() == "certificate:other.contoso.com");
+
+    at.write(1, 0);
+    folder.write_pair(renewed.certificate_pem(), renewed.key_pem(), "");
+    const auto problems = at.look(true);
+    REQUIRE(problems.size() == 1);
+    CHECK(problems[0].pointer == "/sslKeyPemFile");
+    CHECK(at.reload.pairs()[0]->value->serial() == serial(0));
+    CHECK(at.reload.pairs()[1]->value->serial() == renewed.certificate()->serial());
+
+    folder.write("key.pem", "nothing");
+    at.write(1);
+    const auto others = at.look(true);
+    REQUIRE_FALSE(others.empty());
+    CHECK(others[0].pointer == "/certificates/0/sslKeyPemFile");
+    CHECK(at.served() == serial(1));
+}
+
+TEST_CASE("another configuration keeps the pairs it still names, with their past") {
+    fixture at;
+    at.write(1);
+    CHECK(at.look().empty());
+    const auto published = at.published.size();
+    at.adopt({at.files});
+    CHECK(at.published.size() == published); // nothing is different
+    CHECK(at.unit().past().succeeded == 1);
+
+    auto same = at.files;
+    same.pointer = "/certificates/0";
+    tests::pem_directory folder;
+    const auto fresh = folder.write_pair(identity(0).certificate_pem(), identity(0).key_pem(), "www.contoso.com");
+    at.adopt({fresh, same});
+    CHECK(at.reload.pairs().at(1)->unit.past().succeeded == 1);
+    CHECK(at.reload.pairs().at(0)->unit.name() == "certificate:www.contoso.com");
+    CHECK(at.reload.pairs().at(1)->unit.name() == "certificate:www.contoso.com#2");
+    CHECK(at.served() == serial(0));
+
+    const auto missing = at.settings({{"/nowhere/cert.pem", "/nowhere/key.pem", "www.contoso.com"}});
+    CHECK(run(at.io, at.reload.prepare(missing)).problems.size() == 2);
+
+    at.adopt({}); // TLS off
+    CHECK(at.reload.pairs().empty());
+    CHECK(at.published.back().at(0) == nullptr);
+}
+
+TEST_CASE("ticket keys come from their folder, and a broken one changes nothing") {
+    fixture at;
+    auto next = at.settings({at.files});
+    next.ticket_keys_dir = (at.folder.path() / "tickets").string();
+    CHECK(run(at.io, at.reload.prepare(next)).problems.size() == 1); // there is none
+    fs::create_directory(*next.ticket_keys_dir);
+    at.folder.write("tickets/1.key", std::string(80, 'a'));
+    auto found = run(at.io, at.reload.prepare(next));
+    REQUIRE(found.problems.empty());
+    at.reload.adopt(std::move(found), next);
+    REQUIRE(at.reload.tickets());
+    CHECK(at.published.size() == 2);
+
+    at.folder.write("tickets/2.key", std::string(80, 'b'));
+    CHECK(at.look().empty());
+    CHECK(at.reload.tickets()->past().succeeded == 1);
+    CHECK(at.published.size() == 3);
+    at.folder.write("tickets/3.key", "short");
+    const auto problems = at.look(true);
+    REQUIRE(problems.size() == 1);
+    CHECK(problems[0].pointer == "/ticket_keys_dir");
+    CHECK(at.reload.tickets()->past().failed == 1);
+    CHECK(at.published.size() == 3);
+    at.write(1); // and holds up no certificate
+    CHECK_FALSE(at.look(true).empty());
+    CHECK(at.served() == serial(1));
+
+    next.ticket_keys_dir.reset();
+    at.reload.adopt({}, next);
+    CHECK_FALSE(at.reload.tickets());
+}
