@@ -160,7 +160,7 @@ void process::publish(std::vector<tls::ssl_ctx_ptr> contexts) {
 
 // The port that does not score any more refuses connections; the cores have been told by then what the other one is.
 void process::open_scoring_port() {
-    if (stage_ > stage::grace) return; // none is open any more
+    if (cores_.empty() || stage_ > stage::grace) return; // start() will; or none is open any more
     cores_.front()->post([this, insecure = insecure_] {
         for (std::size_t i = 0; i < listeners_.size(); ++i) {
             if (entries_[i].through != proxy::entrance::https) continue;

@@ -24,6 +24,12 @@ struct read_again {
 
 tls::content_digest read_content(const config::source& from) {
     tls::content_hash hash;
+    std::error_code ec;
+    // A pipe gives what it holds once, and that is for load().
+    if (!std::filesystem::is_regular_file(from.file, ec)) {
+        hash.add("no file");
+        return hash.finish();
+    }
     std::ifstream file(from.file, std::ios::binary);
     const std::string text{std::istreambuf_iterator<char>(file), {}};
     hash.add(file.is_open() && !file.bad() ? "read" : std::strerror(errno));

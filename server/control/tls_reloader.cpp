@@ -18,21 +18,32 @@ using steady_clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds patience{10};
 constexpr auto ticket_pointer = "/ticket_keys_dir";
 
-config::problem validity_problem(const config::certificate_files& files, const std::string& config_file,
-                                 std::string message) {
+config::problem pair_problem(const config::certificate_files& files, const std::string& config_file,
+                             std::string message) {
     return {config_file, files.pointer + (files.secret.empty() ? "/sslCertPemFile" : "/sslSecret"), std::move(message)};
 }
 
 void append(config::problems& to, const config::problems& more) { to.insert(to.end(), more.begin(), more.end()); }
+
+// What only OpenSSL can object to, such as the system's crypto policy.
+void try_out(tls_material::pair& pair, const std::string& config_file) {
+    try {
+        const auto alone = std::make_shared<tls::certificate_store>(std::vector{pair.loaded.value}, pair.files.cname);
+        static_cast<void>(tls::make_server_context(alone, tls::own_ticket_keys(steady_clock::now()).current()));
+    } catch (const std::runtime_error& reason) {
+        pair.loaded.problems.push_back(pair_problem(pair.files, config_file, reason.what()));
+    }
+}
 
 tls_material::pair read_pair(const config::certificate_files& files, bool refuse_expired,
                              const std::string& config_file) {
     tls_material::pair made{files, tls::load_certificate(files, config_file, system_clock::now())};
     if (refuse_expired && made.loaded.expired_or_not_yet_valid)
         made.loaded.problems.push_back(
-            validity_problem(files, config_file,
-                             "the certificate is outside its validity and refuse_expired is true: put a valid one in "
-                             "place"));
+            pair_problem(files, config_file,
+                         "the certificate is outside its validity and refuse_expired is true: put a valid one in "
+                         "place"));
+    if (made.loaded.value) try_out(made, config_file);
     if (!made.loaded.problems.empty()) made.loaded.value.reset();
     return made;
 }
@@ -180,24 +191,17 @@ base::task<bool> tls_reloader::look_at(std::shared_ptr<pair> one, const tls::con
         return read_pair(files, refuse, file).loaded;
     };
     auto loaded = co_await files_.run(where_, std::move(read));
-    if (!in_force(one)) co_return false; // another configuration came meanwhile
+    if (!in_force(one)) co_return false;                                   // another configuration came meanwhile
+    if (!one->unit.worth_reading(loaded.content, insist)) co_return false; // it holds what is in force again
     co_return take(*one, std::move(loaded), insist, failed);
 }
 
 bool tls_reloader::take(pair& one, tls::certificate_load loaded, bool insist, config::problems& failed) {
     auto& problems = loaded.problems;
     if (loaded.value && loaded.expired_or_not_yet_valid && valid_now(*one.value))
-        problems.push_back(validity_problem(one.files, config_file_,
-                                            "the new certificate is outside its validity, the one in force is not: put "
-                                            "a valid one in place"));
-    if (problems.empty()) {
-        try { // what only OpenSSL can object to
-            const auto alone = std::make_shared<tls::certificate_store>(std::vector{loaded.value}, one.files.cname);
-            static_cast<void>(tls::make_server_context(alone, own_tickets_.current()));
-        } catch (const std::runtime_error& reason) {
-            problems.push_back(validity_problem(one.files, config_file_, reason.what()));
-        }
-    }
+        problems.push_back(pair_problem(one.files, config_file_,
+                                        "the new certificate is outside its validity, the one in force is not: put "
+                                        "a valid one in place"));
     if (!problems.empty()) {
         if (one.unit.refuse(loaded.content, problems, insist, steady_clock::now())) append(failed, problems);
         return false;

@@ -7,6 +7,7 @@ import sys
 sys.dont_write_bytecode = True
 
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -39,6 +40,26 @@ def rsa(tmp_path_factory):
     return pem.self_signed(tmp_path_factory.mktemp("rsa"), key="rsa:2048")
 
 
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """A CA; what it issues lasts as long as the session."""
+    return pem.Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def renewals(authority):
+    """Four pairs for localhost, each of which may take the place of another."""
+    return [authority.issue("localhost") for _ in range(4)]
+
+
+@pytest.fixture
+def files(tmp_path, ecdsa):
+    """A good certificate and key for the test to spoil."""
+    shutil.copy(ecdsa.certificate, tmp_path / "cert.pem")
+    shutil.copy(ecdsa.key, tmp_path / "key.pem")
+    return pem.Pair(tmp_path / "cert.pem", tmp_path / "key.pem", ecdsa.ca)
+
+
 @pytest.fixture(scope="session", params=["ecdsa", "rsa"])
 def pair(request):
     """Both kinds of certificate, one after the other."""
@@ -66,12 +87,12 @@ def replica():
 
 @pytest.fixture
 def start(tmp_path, ecdsa):
-    """start(services, **settings): a running scoregate for localhost; its folder is tmp_path."""
+    """start(services, **settings): a running scoregate for localhost; options: what else its process needs."""
     running = []
 
-    def start_one(services, *, certificate=ecdsa, arguments=(), variables=None, preexec=None, **settings):
-        gate = Scoregate(tmp_path, configuration(services, certificate, **settings), certificate,
-                         arguments=arguments, variables=variables, preexec=preexec)
+    def start_one(services, *, certificate=ecdsa, directory=tmp_path, arguments=(), variables=None, options={}, **settings):
+        gate = Scoregate(directory, configuration(services, certificate, **settings), certificate,
+                         arguments=arguments, variables=variables, **options)
         running.append(gate)
         gate.wait_ready()
         return gate

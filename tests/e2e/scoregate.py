@@ -5,9 +5,11 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import ssl
+import subprocess
 
 from process import ROOT, Process, wait_until
 
@@ -39,8 +41,7 @@ def configuration(services, certificate, **more):
         "services": services,
     }
     if certificate:
-        settings |= {"sslCertPemFile": str(certificate.certificate), "sslKeyPemFile": str(certificate.key),
-                     "sslCname": "localhost"}
+        settings |= {**certificate.settings, "sslCname": "localhost"}
     return settings | more
 
 
@@ -60,15 +61,15 @@ class Reply:
 
 
 class Scoregate(Process):
-    def __init__(self, directory, settings, certificate=None, *, arguments=(), variables=None, preexec=None):
+    def __init__(self, directory, settings, certificate=None, *, binary=BINARY, arguments=(), variables=None, **options):
+        """options: as of subprocess.Popen."""
         self.file = directory / "scoregate.json"
         self.configure(settings)
         self.ca = certificate and certificate.ca
-        super().__init__([BINARY, "--config", self.file, *arguments], preexec_fn=preexec,
-                         env=environment(**(variables or {})))
+        super().__init__([binary, "--config", self.file, *arguments], env=environment(**(variables or {})), **options)
 
     def configure(self, settings):
-        """Writes the configuration; a running scoregate learns of it at the next reload."""
+        """Writes the configuration; a running scoregate notices."""
         self.settings = settings
         self.file.write_text(json.dumps(settings, indent=2))
 
@@ -87,13 +88,33 @@ class Scoregate(Process):
         status = super().stop()
         assert status >= 0, f"killed by {signal.Signals(-status).name}:\n{self.stderr.text}"
 
+    # -- the operator's side
+
+    admin_url = functools.cached_property(lambda self: f"http://127.0.0.1:{self.admin}")
+
     def ask_admin(self, path, method="GET"):
         return exchange(self.plain_socket(self.admin), method, path)
+
+    def reload(self):
+        return self.ask_admin("/reload", "POST")
+
+    def status(self):
+        return self.ask_admin("/status").json
+
+    def metric(self, name, **labels):
+        """The sum of the samples of `name` that have these labels; there must be one."""
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        samples = re.findall(rf"^{name}(?:\{{(.*)\}})? (\S+)$", self.ask_admin("/metrics").body.decode(), re.MULTILINE)
+        values = [float(value) for found, value in samples if all(each in found for each in wanted)]
+        assert values, f"no {name} with {wanted} among {samples}"
+        return sum(values)
 
     # -- sockets; the caller closes them
 
     def plain_socket(self, port):
-        return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        sock = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as http.client, which writes head and body apart
+        return sock
 
     def context(self):
         context = ssl.create_default_context(cafile=self.ca)
@@ -101,9 +122,34 @@ class Scoregate(Process):
         context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
         return context
 
-    def tls_socket(self, context=None):
-        return (context or self.context()).wrap_socket(self.plain_socket(self.https), server_hostname="localhost",
-                                                       suppress_ragged_eofs=False)
+    def tls_socket(self, context=None, name="localhost", session=None):
+        return (context or self.context()).wrap_socket(self.plain_socket(self.https), server_hostname=name,
+                                                       suppress_ragged_eofs=False, session=session)
+
+    def refuses_connections(self, port):
+        try:
+            self.plain_socket(port).close()
+            return False
+        except ConnectionResetError:  # it was being closed just then
+            return False
+        except ConnectionRefusedError:
+            return True
+
+    def served_serial(self, name="localhost"):
+        """Of the certificate that a new client gets. name: what it asks for, of which None is nothing."""
+        context = self.context()
+        context.check_hostname = False
+        with self.tls_socket(context, name) as sock:
+            return sock.getpeercert()["serialNumber"]
+
+    def s_client(self, *arguments):
+        """What openssl's client tells about a handshake."""
+        done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.https}", "-servername", "localhost", "-CAfile",
+                               self.ca, "-verify_return_error", *map(str, arguments)],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
+        output = done.stdout + done.stderr
+        assert "connect:errno" not in output, output
+        return output
 
     # -- one request on a connection of its own
 
@@ -118,6 +164,12 @@ class Scoregate(Process):
     def score(self, rows, service="iris"):
         return self.request("POST", f"/api/v1/service/{service}/score", json.dumps({"data": rows}),
                             {"Content-Type": "application/json"})
+
+
+def command(*arguments, **variables):
+    """Runs the command line to its end."""
+    return subprocess.run([BINARY, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          env=environment(**variables), timeout=PATIENCE)
 
 
 def exchange(sock, method, path, body=None, headers=None, keep=False):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from scoregate import exchange, send, service
+from scoregate import exchange, service
 
 ACCESS_FIELDS = ("ts request_id client_request_id trace_id client_ip method path protocol service deployment replica status fault side "
                  "model_status bytes_in bytes_out duration_ms read_ms queue_ms connect_ms first_byte_ms attempts tls_cipher sni resumed "

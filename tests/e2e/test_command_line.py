@@ -1,16 +1,11 @@
 """The command line: help, check, overrides."""
 import json
 import socket
-import subprocess
 
 import pytest
 
-from scoregate import BINARY, configuration, environment, service
-
-
-def scoregate(*arguments, **variables):
-    return subprocess.run([BINARY, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          env=environment(**variables), timeout=10)
+from scoregate import command as scoregate
+from scoregate import configuration, service
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Stopping without losing a request, changing the configuration under load, living through a lack of descriptors."""
 import errno
 import http.client
-import json
 import os
 import pathlib
 import resource
@@ -16,16 +15,6 @@ from replica import Replica
 from scoregate import begin_reply, exchange, read_reply, send, service
 
 PATH = "/api/v1/service/stream/score"
-
-
-def refuses_connections(gate):
-    try:
-        gate.plain_socket(gate.https).close()
-        return False
-    except ConnectionResetError:  # it was being closed just then
-        return False
-    except ConnectionRefusedError:
-        return True
 
 
 def test_sigterm_drains(gate, replica):
@@ -44,7 +33,7 @@ def test_sigterm_drains(gate, replica):
         gate.signal(signal.SIGTERM)
 
         assert idle.recv(1) == b""  # closed in good order
-        wait_until(lambda: refuses_connections(gate))
+        wait_until(lambda: gate.refuses_connections(gate.https))
         assert gate.ask_admin("/readyz").status == 503
         assert gate.ask_admin("/healthz").status == 200
 
@@ -64,7 +53,7 @@ def test_a_connection_in_use_learns_that_it_ends(gate, replica):
         send(client, "GET", PATH)
         request = replica.request()
         gate.signal(signal.SIGTERM)
-        wait_until(lambda: refuses_connections(gate))
+        wait_until(lambda: gate.refuses_connections(gate.https))
         request.reply(b"last")
         reply = read_reply(client)
         assert (reply.body, reply.headers["Connection"]) == (b"last", "close")
@@ -87,7 +76,7 @@ def test_a_second_sigterm_ends_it_now(start, replica):
         send(client, "GET", PATH)
         replica.request()
         gate.signal(signal.SIGTERM)
-        wait_until(lambda: refuses_connections(gate))
+        wait_until(lambda: gate.refuses_connections(gate.https))
         gate.signal(signal.SIGTERM)
         gate.wait(timeout=3)
 
@@ -102,7 +91,7 @@ def by_signal(gate):
 
 
 def by_admin_port(gate):
-    assert gate.ask_admin("/reload", "POST").status == 200
+    assert gate.reload().status == 200
 
 
 @pytest.mark.parametrize("reload", [by_signal, by_admin_port])
@@ -126,21 +115,21 @@ def test_a_reload_adds_and_removes_services_while_requests_run(gate, replica, re
 
 def test_a_reload_changes_limits(gate, replica):
     gate.configure(gate.settings | {"limits": {"max_request_bytes": 10}})
-    assert gate.ask_admin("/reload", "POST").status == 200
+    assert gate.reload().status == 200
     assert gate.request("POST", PATH, b"x" * 11).fault == "body_too_large"
 
 
 def test_a_configuration_that_is_not_utf8_is_refused_and_told(gate, replica):
     gate.file.write_bytes(b'{"colour": "\xff"}')
-    refused = gate.ask_admin("/reload", "POST")
-    assert refused.status == 422 and json.loads(refused.body)["problems"]
-    assert json.loads(gate.ask_admin("/status").body)["reloads"]["configuration"]["failed"] == 1
+    refused = gate.reload()
+    assert refused.status == 422 and refused.json["problems"]
+    assert gate.status()["reloads"]["configuration"]["failed"] == 1
 
 
 def test_a_broken_configuration_is_refused_and_the_old_one_kept(gate, replica):
     broken = gate.settings | {"colour": "blue", "limits": {"max_headers": -1}}
     gate.configure(broken)
-    refused = gate.ask_admin("/reload", "POST")
+    refused = gate.reload()
     assert refused.status == 422
     for pointer in ("/colour", "/limits/max_headers"):
         assert pointer.encode() in refused.body
@@ -160,7 +149,7 @@ def test_a_broken_configuration_by_sighup_is_told(gate):
 def test_a_new_address_needs_a_restart_and_is_told(gate, replica):
     with Replica(lambda request: request.reply(b"second")) as other:
         gate.configure(gate.settings | {"workers": 2, "services": {"second": service(other.url)}})
-        assert gate.ask_admin("/reload", "POST").status == 200
+        assert gate.reload().status == 200
         assert gate.request("GET", "/api/v1/service/second/score").body == b"second"  # the rest is applied
     gate.stderr.wait_for(r"(?i)workers.*restart|restart.*workers")
 
@@ -174,9 +163,9 @@ def cpu_seconds(pid):
 def test_a_lack_of_descriptors_neither_spins_nor_kills_it(start, when):
     """Before the start it can lower its own limits; taken away later, accept() fails with EMFILE."""
     few = (128, 128)
-    before_start = {"preexec": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, few)} if when == "before start" else {}
+    before_start = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, few)} if when == "before start" else {}
     with Replica(lambda request: request.reply(b"answer")) as replica:
-        gate = start({"stream": service(replica.url)}, **before_start)
+        gate = start({"stream": service(replica.url)}, options=before_start)
         descriptors = lambda: len(os.listdir(f"/proc/{gate.pid}/fd"))
         at_first = descriptors()
         if when == "while running":
