@@ -12,7 +12,7 @@ namespace scoregate::app {
 struct installation {
     std::string certificate;          // PEM file: the new chain, leaf first
     std::string key;                  // PEM file: its key
-    std::optional<std::string> cname; // which pair of the configuration, by its sslCname; none: the default
+    std::optional<std::string> cname; // which pair of the configuration, by its sslCname; none: the default's
     std::optional<std::string> admin; // URL of the admin port; none: where the configuration has it
 };
 

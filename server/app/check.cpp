@@ -4,8 +4,9 @@ namespace scoregate::app {
 
 checked check(const config::source& source) {
     checked found;
-    found.content = control::read_content(source);
-    auto loaded = config::load(source);
+    const auto text = config::read_text(source, false);
+    found.content = control::digest_of(text);
+    auto loaded = config::load(source, text);
     found.problems = std::move(loaded.problems);
     found.warnings = std::move(loaded.warnings);
     const auto& settings = loaded.value;

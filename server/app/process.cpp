@@ -28,6 +28,7 @@ process::process(config::source source, checked found)
            [this](std::vector<tls::ssl_ctx_ptr> contexts) { publish(std::move(contexts)); }),
       reloader_(where(), files_, source_, settings_, found.content, tls_, assembly_, names_,
                 [this](std::shared_ptr<const routing::snapshot> next) { publish(std::move(next)); }),
+      reloading_(where()),
       unmatched_(std::make_shared<telemetry::service_metrics>("", "", core_count_)),
       insecure_(settings_.allow_insecure_connections),
       drain_timer_(where()) {
@@ -194,10 +195,19 @@ base::task<> process::follow_signals() {
     }
 }
 
+// However many ask while one is under way, they get the next one together.
 base::task<config::problems> process::reload() {
-    auto problems = co_await tls_.look(true);
-    const auto more = co_await reloader_.reload();
-    problems.insert(problems.end(), more.begin(), more.end());
+    const auto mine = ++reloads_asked_;
+    co_await reloading_.take();
+    if (reloads_done_ < mine) {
+        reloads_done_ = reloads_asked_;
+        co_await tls_.reload(); // first, so that a configuration that waits for DNS holds up no certificate
+        reload_problems_ = co_await reloader_.reload();
+        const auto of_tls = tls_.problems();
+        reload_problems_.insert(reload_problems_.end(), of_tls.begin(), of_tls.end());
+    }
+    auto problems = reload_problems_;
+    reloading_.give_back();
     co_return problems;
 }
 

@@ -10,6 +10,7 @@
 #include "control/discovery.hpp"
 #include "control/reloader.hpp"
 #include "control/tls_reloader.hpp"
+#include "control/turn.hpp"
 #include "proxy/core.hpp"
 #include "proxy/listener.hpp"
 #include "telemetry/access_log.hpp"
@@ -90,11 +91,14 @@ private:
     base::asio::io_context loop_{1};
     boost::asio::basic_signal_set<base::executor> signals_;
     base::gate tasks_;
-    base::background files_;
     control::assembly assembly_;
     control::discovery names_;
     control::tls_reloader tls_;
     control::reloader reloader_;
+    base::background files_; // ends first: its work touches the two above
+    control::turn reloading_;
+    std::uint64_t reloads_asked_ = 0, reloads_done_ = 0;
+    config::problems reload_problems_; // of the last one
     std::unique_ptr<telemetry::access_log> access_log_;
     std::shared_ptr<telemetry::service_metrics> unmatched_;
     std::vector<tls::ssl_ctx_ptr> first_contexts_; // until the cores are made

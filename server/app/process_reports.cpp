@@ -9,6 +9,8 @@
 
 #include <chrono>
 #include <ctime>
+#include <set>
+#include <utility>
 
 namespace scoregate::app {
 
@@ -71,9 +73,11 @@ std::string process::metrics_text() const {
     std::vector<const telemetry::core_metrics*> cores;
     for (const auto& each : cores_) cores.push_back(&each->metrics);
     std::vector<telemetry::certificate_expiry> certificates;
+    std::set<std::pair<std::string, std::string>> listed; // a series must not be there twice
     for (const auto& each : tls_.pairs())
-        certificates.push_back({each->files.cname, each->value->serial(),
-                                std::chrono::floor<std::chrono::seconds>(each->value->not_after())});
+        if (listed.emplace(each->files.cname, each->value->serial()).second)
+            certificates.push_back({each->files.cname, each->value->serial(),
+                                    std::chrono::floor<std::chrono::seconds>(each->value->not_after())});
     std::vector<telemetry::reload_counts> reloads;
     for (const auto* unit : reload_units())
         reloads.push_back({unit->name(), unit->past().succeeded, unit->past().failed, unit->past().last_succeeded});

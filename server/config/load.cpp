@@ -6,27 +6,30 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdio>
+#include <fcntl.h>
 #include <filesystem>
-#include <memory>
+#include <sys/stat.h>
 #include <system_error>
+#include <unistd.h>
 
 namespace scoregate::config {
 namespace {
 
-// stdio, because a stream does not say why it failed (a directory opens and only reading it fails).
-std::optional<std::string> read_file(const std::string& path, problems& out) {
-    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file{std::fopen(path.c_str(), "rbe"), &std::fclose};
-    std::string text;
-    if (file) {
-        std::array<char, 16384> part{};
-        while (const auto n = std::fread(part.data(), 1, part.size(), file.get())) text.append(part.data(), n);
-        if (std::ferror(file.get()) == 0) return text;
+constexpr std::size_t max_file_size = 16 * 1024 * 1024; // /dev/zero has no end
+
+// Empty once the text is whole, otherwise what is wrong.
+std::string read_all(int file, bool again, std::string& text) {
+    struct stat status {};
+    if (::fstat(file, &status) != 0) return std::generic_category().message(errno);
+    if (again && !S_ISREG(status.st_mode)) return "it is not a regular file, so what it held is gone";
+    std::array<char, 16384> part{};
+    for (;;) {
+        const auto n = ::read(file, part.data(), part.size());
+        if (n == 0) return {};
+        if (n < 0 && errno != EINTR) return std::generic_category().message(errno);
+        if (n > 0) text.append(part.data(), static_cast<std::size_t>(n));
+        if (text.size() > max_file_size) return "it is larger than 16 MiB";
     }
-    out.push_back({path, "",
-                   "cannot be read (" + std::generic_category().message(errno) +
-                       "): name a readable configuration file with --config"});
-    return {};
 }
 
 void make_absolute(settings& to, const std::string& file) {
@@ -61,24 +64,37 @@ void refuse_repeated(const std::vector<certificate_files>& all, document& in) {
 
 } // namespace
 
-load_result load(const source& from) {
-    load_result out;
-    const auto text = read_file(from.file, out.problems);
-    if (!text) return out;
+file_text read_text(const source& from, bool again) {
+    file_text out;
+    // Non-blocking, so that a pipe in the file's place cannot hold up a reload; at the start it may be one.
+    const int file = ::open(from.file.c_str(), O_RDONLY | O_CLOEXEC | (again ? O_NONBLOCK : 0));
+    auto wrong = file < 0 ? std::generic_category().message(errno) : read_all(file, again, out.text);
+    if (file >= 0) ::close(file);
+    if (wrong.empty()) return out;
+    out.text.clear();
+    out.problems.push_back(
+        {from.file, "", "cannot be read (" + wrong + "): name a readable configuration file with --config"});
+    return out;
+}
 
-    document tree{from.file, *text};
+load_result load(const source& from, const file_text& read) {
+    load_result out;
+    out.problems = read.problems;
+    if (!out.problems.empty()) return out;
+
+    document tree{from.file, read.text};
     if (tree.readable()) {
         const auto keys = describe_keys();
         for (const auto& setting : from.overrides) tree.apply(setting, keys);
-        settings read;
-        settings_reader reader{tree, read};
+        settings made;
+        settings_reader reader{tree, made};
         reader.read();
-        make_absolute(read, from.file);
-        refuse_repeated(read.certificates, tree);
-        read.file = from.file;
+        make_absolute(made, from.file);
+        refuse_repeated(made.certificates, tree);
+        made.file = from.file;
         out.warnings = reader.take_warnings();
-        out.certificates = read.certificates;
-        out.value = std::move(read);
+        out.certificates = made.certificates;
+        out.value = std::move(made);
     }
     out.problems = tree.take_problems();
     if (!out.problems.empty()) out.value.reset();

@@ -39,8 +39,18 @@ std::vector<override_setting> parse_set_options(const std::vector<std::string>& 
 // SCOREGATE_SET_a__b=v becomes a.b=v; other variables are ignored. `environment` is a null-terminated environ.
 std::vector<override_setting> environment_overrides(const char* const* environment);
 
-// Reads and validates. Does not open the certificate files: tls::load_certificate does, and reports in the same form.
-load_result load(const source&);
+// What the file holds, or why it cannot be read.
+struct file_text {
+    std::string text;
+    config::problems problems;
+};
+
+// `again`: for a reload. Then it must be a regular file; at the start a pipe will do, which gives what it holds once.
+file_text read_text(const source&, bool again);
+
+// Validates. Does not open the certificate files: tls::load_certificate does, and reports in the same form.
+load_result load(const source&, const file_text&);
+inline load_result load(const source& from) { return load(from, read_text(from, false)); }
 
 // A key of the configuration, as docs/configuration.md and config/scoregate.schema.json must list it. "*" in a pattern
 // stands for the name of a service or a deployment, or for the place in a list of objects; the row that ends in it

@@ -16,7 +16,7 @@ namespace scoregate::control {
 class file_watch {
 public:
     // How often without an event, and the pause after a look, in which events are only gathered.
-    static constexpr std::chrono::milliseconds interval{1000}, breath{20};
+    static constexpr std::chrono::milliseconds interval{1000}, breath{100};
 
     explicit file_watch(base::executor where);
 

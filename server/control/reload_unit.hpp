@@ -26,6 +26,10 @@ public:
     using time_point = std::chrono::steady_clock::time_point;
     using content = tls::content_digest;
 
+    // How often content that has failed is tried again: what mends it may lie outside of it, such as the date, a mode
+    // or another file.
+    static constexpr std::chrono::seconds between_retries{10};
+
     // `patience`: how long files that are being replaced may be no good.
     reload_unit(std::string name, const content& in_force, std::chrono::milliseconds patience)
         : name_(std::move(name)), in_force_(in_force), patience_(patience) {}
@@ -34,21 +38,29 @@ public:
     void rename(std::string name) { name_ = std::move(name); }
     const reload_history& past() const { return past_; }
 
-    // Whether what was `seen` is neither in force nor has failed already; if somebody insists, whether it is not in
-    // force. Seeing what is in force ends a failure: there is nothing left to mend.
-    bool worth_reading(const content& seen, bool insist);
-    // It is in force from now on: a reload that succeeded.
+    // Whether what was `seen` is not in force, nor has failed just now. Seeing what is in force ends a failure: there
+    // is nothing left to mend.
+    bool worth_reading(const content& seen, time_point now);
+    // It is in force from now on: a reload that succeeded, unless it was in force already.
     void accept(const content& read);
-    // It is no good. True if that is a failure, which is then logged and counted, once until the content is another;
-    // false while it is waited for, which nobody does who insists.
+    // It is no good. True if that is a failure: it is then logged, and counted once until the content is another or
+    // somebody insists. False while it is waited for, which nobody does who insists.
     bool refuse(const content& read, config::problems why, bool insist, time_point now);
+    // It is not as good as it may become. True while that is waited for.
+    bool wait(time_point now);
+    bool waiting() const { return no_good_since_.has_value(); }
 
 private:
+    struct failure {
+        content read;
+        time_point last_tried;
+    };
+
     std::string name_;
     content in_force_;
     std::chrono::milliseconds patience_;
     std::optional<time_point> no_good_since_;
-    std::optional<content> failed_;
+    std::optional<failure> failed_;
     reload_history past_;
 };
 

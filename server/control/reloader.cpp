@@ -13,7 +13,8 @@ namespace scoregate::control {
 namespace {
 
 constexpr std::chrono::seconds between_name_look_ups{5};
-constexpr std::chrono::seconds patience{1}; // with an editor that truncates before it writes
+constexpr std::chrono::seconds patience{1};    // with an editor that truncates before it writes
+constexpr std::chrono::seconds read_limit{10}; // longer than any disk takes: then it is a volume that hangs
 
 struct read_again {
     tls::content_digest content;
@@ -22,18 +23,10 @@ struct read_again {
 
 } // namespace
 
-tls::content_digest read_content(const config::source& from) {
+tls::content_digest digest_of(const config::file_text& read) {
     tls::content_hash hash;
-    std::error_code ec;
-    // A pipe gives what it holds once, and that is for load().
-    if (!std::filesystem::is_regular_file(from.file, ec)) {
-        hash.add("no file");
-        return hash.finish();
-    }
-    std::ifstream file(from.file, std::ios::binary);
-    const std::string text{std::istreambuf_iterator<char>(file), {}};
-    hash.add(file.is_open() && !file.bad() ? "read" : std::strerror(errno));
-    hash.add(text);
+    hash.add(read.problems.empty() ? "" : read.problems.front().message);
+    hash.add(read.text);
     return hash.finish();
 }
 
@@ -77,12 +70,18 @@ base::task<config::problems> reloader::reload() {
 
 base::task<config::problems> reloader::reload_now(bool insist) {
     auto read = [from = source_] {
-        const auto content = read_content(from); // first: a change meanwhile is then seen as one
-        return read_again{content, config::load(from)};
+        const auto text = config::read_text(from, true);
+        return read_again{digest_of(text), config::load(from, text)};
     };
-    auto found = co_await files_.run(where_, std::move(read));
-    if (!insist && !unit_.worth_reading(found.content, false)) co_return config::problems{}; // somebody was quicker
-    auto& loaded = found.loaded;
+    auto found = co_await files_.run(where_, lane_, read_limit, std::move(read));
+    if (!found) {
+        config::problems hung{{source_.file, "", "cannot be read within 10 s: look at the volume that it is on"}};
+        unit_.refuse({}, hung, true, std::chrono::steady_clock::now());
+        co_return hung;
+    }
+    // Somebody may have been quicker.
+    if (!insist && !unit_.worth_reading(found->content, std::chrono::steady_clock::now())) co_return config::problems{};
+    auto& loaded = found->loaded;
     auto problems = std::move(loaded.problems);
     tls_material material;
     if (loaded.value) {
@@ -90,7 +89,7 @@ base::task<config::problems> reloader::reload_now(bool insist) {
         problems = std::move(material.problems);
     }
     if (!problems.empty()) {
-        const bool failed = unit_.refuse(found.content, problems, insist, std::chrono::steady_clock::now());
+        const bool failed = unit_.refuse(found->content, problems, insist, std::chrono::steady_clock::now());
         if (!failed) problems.clear();
         co_return problems;
     }
@@ -105,21 +104,24 @@ base::task<config::problems> reloader::reload_now(bool insist) {
     // Contexts before the snapshot that needs them; what a core is posted arrives in order.
     tls_.adopt(std::move(material), running_);
     publish_(assembly_.build(running_, names_));
-    unit_.accept(found.content);
+    unit_.accept(found->content);
     telemetry::log().info("reload: the configuration is in force");
     co_return config::problems{};
 }
 
 base::task<> reloader::follow_file() {
     const auto path = std::filesystem::absolute(source_.file).string();
+    std::error_code ec;
+    if (!std::filesystem::is_regular_file(path, ec)) co_return; // a pipe has nothing more to say
     for (;;) {
+        co_await turn_.take();
         auto read = [this, path] {
             watch_.follow({path});
-            return read_content(source_);
+            return digest_of(config::read_text(source_, true));
         };
-        const auto seen = co_await files_.run(where_, std::move(read));
-        co_await turn_.take();
-        if (unit_.worth_reading(seen, false)) static_cast<void>(co_await reload_now(false));
+        const auto seen = co_await files_.run(where_, lane_, read_limit, std::move(read));
+        if (seen && unit_.worth_reading(*seen, std::chrono::steady_clock::now()))
+            static_cast<void>(co_await reload_now(false));
         turn_.give_back();
         co_await watch_.due();
     }

@@ -50,12 +50,12 @@ private:
     discovery& names_;
     publish publish_;
     reload_unit unit_;
+    base::background::lane lane_;
     file_watch watch_;
     turn turn_;
 };
 
-// What the configuration's file holds, or why it cannot be read. Blocks.
-tls::content_digest read_content(const config::source&);
+tls::content_digest digest_of(const config::file_text&);
 
 // Gives `next` the running values of what only a restart changes; returns the JSON pointers where they differed.
 std::vector<std::string> keep_restart_only(config::settings& next, const config::settings& running);

@@ -14,8 +14,13 @@ namespace {
 using system_clock = std::chrono::system_clock;
 using steady_clock = std::chrono::steady_clock;
 
-// How long a pair may be inconsistent while its two files are being replaced.
+// How long a pair may be inconsistent while its two files are being replaced, and for how much of it who asks for a
+// reload is kept waiting.
 constexpr std::chrono::seconds patience{10};
+constexpr std::chrono::milliseconds patience_of_who_asks{1500}, between_looks{100};
+// Longer than any disk takes: then it is a volume that hangs.
+constexpr std::chrono::seconds read_limit{10};
+constexpr auto too_slow = "cannot be read within 10 s: look at the volume that its files are on";
 constexpr auto ticket_pointer = "/ticket_keys_dir";
 
 config::problem pair_problem(const config::certificate_files& files, const std::string& config_file,
@@ -53,6 +58,12 @@ bool valid_now(const tls::certificate& one) {
     return one.not_before() <= now && now <= one.not_after();
 }
 
+config::problem no_better(const config::certificate_files& files, const std::string& config_file) {
+    return pair_problem(files, config_file,
+                        "the new certificate is outside its validity, the one in force is not: put a valid one in "
+                        "place");
+}
+
 config::problems ticket_problems(const tls::ticket_key_files& read, const std::string& config_file) {
     config::problems made;
     for (const auto& each : read.problems) made.push_back({config_file, ticket_pointer, each});
@@ -87,7 +98,9 @@ tls_reloader::tls_reloader(base::executor where, base::background& files, unsign
       publish_(std::move(out)),
       own_tickets_(steady_clock::now()),
       watch_(where),
-      looking_(where) {}
+      looked_(where, base::tick_timer::time_point::max()) {
+    looks_.when_empty([this] { looked_.cancel(); });
+}
 
 base::task<tls_material> tls_reloader::prepare(const config::settings& next) {
     std::vector<config::certificate_files> fresh;
@@ -99,8 +112,16 @@ base::task<tls_material> tls_reloader::prepare(const config::settings& next) {
     auto read = [fresh = std::move(fresh), folder = std::move(folder), refuse = next.refuse_expired, file = next.file] {
         return read_tls(fresh, folder, refuse, file);
     };
-    auto found = co_await files_.run(where_, std::move(read));
-    co_return found;
+    auto found = co_await files_.run(where_, preparing_, read_limit, std::move(read));
+    if (!found) found = tls_material{{}, {}, {{next.file, "/sslCertPemFile", too_slow}}, {}, false};
+    for (const auto& fresh_one : found->pairs) {
+        const auto better = std::find_if(pairs_.begin(), pairs_.end(), [&](const auto& each) {
+            return each->files.cname == fresh_one.files.cname && valid_now(*each->value);
+        });
+        if (fresh_one.loaded.expired_or_not_yet_valid && better != pairs_.end())
+            found->problems.push_back(no_better(fresh_one.files, next.file));
+    }
+    co_return std::move(*found);
 }
 
 void tls_reloader::adopt(tls_material found, const config::settings& next) {
@@ -115,8 +136,8 @@ void tls_reloader::adopt(tls_material found, const config::settings& next) {
             pairs.push_back(*kept);
         } else {
             auto& loaded = std::find_if(found.pairs.begin(), found.pairs.end(), is_it)->loaded;
-            pairs.push_back(
-                std::make_shared<pair>(pair{files, {"", loaded.content, patience}, std::move(loaded.value)}));
+            pairs.push_back(std::make_shared<pair>(
+                pair{files, {"", loaded.content, patience}, std::move(loaded.value), loaded.chain_incomplete}));
         }
         pairs.back()->files = files; // its place in the configuration may be another
         const auto namesakes = std::count_if(pairs.begin(), pairs.end(),
@@ -144,93 +165,123 @@ void tls_reloader::adopt(tls_material found, const config::settings& next) {
     watch_.hurry(); // there are other files to follow
 }
 
-base::task<config::problems> tls_reloader::look(bool insist) {
-    co_await looking_.take();
-    config::problems failed;
-    const auto pairs = pairs_;
-    auto read = [this, pairs] {
-        std::vector<std::string> paths;
-        std::vector<tls::content_digest> seen;
-        for (const auto& each : pairs) {
-            const auto& files = each->files;
-            for (const auto& path : {files.certificate, files.key})
-                if (!path.empty()) paths.push_back(path);
-            // A file in the folder, so that the folder itself is what is followed.
-            if (!files.secret.empty())
-                paths.insert(paths.end(), {files.secret + "/tls.crt", files.secret + "/cert.pem"});
-            seen.push_back(tls::read_content(files));
-        }
-        watch_.follow(paths);
-        return seen;
-    };
-    const auto seen = co_await files_.run(where_, std::move(read));
+void tls_reloader::begin_looks(bool insist) {
+    for (const auto& each : pairs_)
+        if (!each->lane.busy()) base::spawn(where_, looks_, look_at(each, insist));
+    if (ticket_unit_ && !ticket_lane_.busy()) base::spawn(where_, looks_, look_at_tickets(insist));
+}
 
-    bool changed = false;
-    for (std::size_t i = 0; i < pairs.size(); ++i) {
-        const bool taken = co_await look_at(pairs[i], seen[i], insist, failed);
-        changed = changed || taken;
+base::task<> tls_reloader::quiet() {
+    while (looks_.inside() != 0) co_await looked_.async_wait(base::awaited);
+}
+
+base::task<> tls_reloader::look(bool insist) {
+    co_await quiet();
+    begin_looks(insist);
+    co_await quiet();
+    if (publishing_) publish_contexts();
+}
+
+base::task<> tls_reloader::reload() {
+    const auto end = steady_clock::now() + patience_of_who_asks;
+    base::tick_timer pause(where_);
+    const auto any_waits = [this] {
+        return (ticket_unit_ && ticket_unit_->waiting()) ||
+               std::any_of(pairs_.begin(), pairs_.end(), [](const auto& each) { return each->unit.waiting(); });
+    };
+    for (;;) {
+        co_await look(false);
+        if (!any_waits() || steady_clock::now() >= end) break;
+        pause.expires_after(between_looks);
+        co_await pause.async_wait(base::awaited);
     }
-    if (ticket_unit_) {
-        const bool taken = co_await look_at_tickets(insist, failed);
-        changed = changed || taken;
-    }
-    if (changed) publish_contexts();
-    looking_.give_back();
-    co_return failed;
+    co_await look(true);
+}
+
+config::problems tls_reloader::problems() const {
+    config::problems all;
+    for (const auto& each : pairs_) append(all, each->unit.past().last_problems);
+    if (ticket_unit_) append(all, ticket_unit_->past().last_problems);
+    return all;
 }
 
 bool tls_reloader::in_force(const std::shared_ptr<pair>& one) const {
     return std::find(pairs_.begin(), pairs_.end(), one) != pairs_.end();
 }
 
-// True if the pair was replaced.
-base::task<bool> tls_reloader::look_at(std::shared_ptr<pair> one, const tls::content_digest& seen, bool insist,
-                                       config::problems& failed) {
-    if (!one->unit.worth_reading(seen, insist)) co_return false;
-    auto read = [files = one->files, refuse = refuse_expired_, file = config_file_] {
+base::task<> tls_reloader::look_at(std::shared_ptr<pair> one, bool insist) {
+    auto read = [this, files = one->files] {
+        if (files.secret.empty())
+            watch_.follow({files.certificate, files.key});
+        else // files in the folder, so that the folder itself is what is followed
+            watch_.follow({files.secret + "/tls.crt", files.secret + "/cert.pem"});
+        return tls::read_content(files);
+    };
+    const auto seen = co_await files_.run(where_, one->lane, read_limit, std::move(read));
+    if (!in_force(one)) co_return; // another configuration came meanwhile
+    if (!seen) {
+        config::problems hung{pair_problem(one->files, config_file_, too_slow)};
+        one->unit.refuse({}, std::move(hung), true, steady_clock::now());
+        co_return;
+    }
+    const bool again = insist && !one->unit.past().last_succeeded;
+    if (!one->unit.worth_reading(*seen, steady_clock::now()) && !again) co_return;
+
+    auto load = [files = one->files, refuse = refuse_expired_, file = config_file_] {
         return read_pair(files, refuse, file).loaded;
     };
-    auto loaded = co_await files_.run(where_, std::move(read));
-    if (!in_force(one)) co_return false;                                   // another configuration came meanwhile
-    if (!one->unit.worth_reading(loaded.content, insist)) co_return false; // it holds what is in force again
-    co_return take(*one, std::move(loaded), insist, failed);
+    auto loaded = co_await files_.run(where_, one->lane, read_limit, std::move(load));
+    if (!loaded || !in_force(one)) co_return;
+    // By now the files may hold again what is in force.
+    if (!one->unit.worth_reading(loaded->content, steady_clock::now()) && !again) co_return;
+    take(*one, std::move(*loaded), insist);
 }
 
-bool tls_reloader::take(pair& one, tls::certificate_load loaded, bool insist, config::problems& failed) {
+void tls_reloader::take(pair& one, tls::certificate_load loaded, bool insist) {
+    const auto now = steady_clock::now();
     auto& problems = loaded.problems;
     if (loaded.value && loaded.expired_or_not_yet_valid && valid_now(*one.value))
-        problems.push_back(pair_problem(one.files, config_file_,
-                                        "the new certificate is outside its validity, the one in force is not: put "
-                                        "a valid one in place"));
+        problems.push_back(no_better(one.files, config_file_));
     if (!problems.empty()) {
-        if (one.unit.refuse(loaded.content, problems, insist, steady_clock::now())) append(failed, problems);
-        return false;
+        one.unit.refuse(loaded.content, std::move(problems), insist, now);
+        return;
     }
+    // A chain that is just being written in place looks like this, too.
+    if (loaded.chain_incomplete && !one.chain_incomplete && !insist && one.unit.wait(now)) return;
     one.unit.accept(loaded.content);
     for (const auto& each : loaded.warnings) telemetry::log().error("{}", each);
     telemetry::log().info("reload: {} is in force: serial {} in place of {}", one.unit.name(), loaded.value->serial(),
                           one.value->serial());
     one.value = std::move(loaded.value);
+    one.chain_incomplete = loaded.chain_incomplete;
     one.told = tls::expiry_stage::fine;
-    return true;
+    publish_soon();
 }
 
-base::task<bool> tls_reloader::look_at_tickets(bool insist, config::problems& failed) {
+base::task<> tls_reloader::look_at_tickets(bool insist) {
     const auto folder = *ticket_folder_;
     auto read = [this, folder] {
         watch_.follow({folder + "/newest.key"}); // any name: the folder is what is followed
         return tls::read_ticket_keys(folder);
     };
-    auto found = co_await files_.run(where_, std::move(read));
-    if (ticket_folder_ != folder || !ticket_unit_->worth_reading(found.content, insist)) co_return false;
-    if (auto problems = ticket_problems(found, config_file_); !problems.empty()) {
-        if (ticket_unit_->refuse(found.content, problems, insist, steady_clock::now())) append(failed, problems);
-        co_return false;
+    auto found = co_await files_.run(where_, ticket_lane_, read_limit, std::move(read));
+    if (ticket_folder_ != folder) co_return;
+    const auto now = steady_clock::now();
+    if (!found) {
+        config::problems hung{{config_file_, ticket_pointer, too_slow}};
+        ticket_unit_->refuse({}, std::move(hung), true, now);
+        co_return;
     }
-    ticket_unit_->accept(found.content);
-    for (const auto& each : found.warnings) telemetry::log().warn("{}", each);
-    telemetry::log().info("reload: ticket_keys: {} keys are in force", found.keys.size());
-    co_return shared_tickets_.update(found, steady_clock::now());
+    const bool again = insist && !ticket_unit_->past().last_succeeded;
+    if (!ticket_unit_->worth_reading(found->content, now) && !again) co_return;
+    if (auto problems = ticket_problems(*found, config_file_); !problems.empty()) {
+        ticket_unit_->refuse(found->content, std::move(problems), insist, now);
+        co_return;
+    }
+    ticket_unit_->accept(found->content);
+    for (const auto& each : found->warnings) telemetry::log().warn("{}", each);
+    telemetry::log().info("reload: ticket_keys: {} keys are in force", found->keys.size());
+    if (shared_tickets_.update(*found, now)) publish_soon();
 }
 
 base::task<> tls_reloader::follow() {
@@ -238,7 +289,7 @@ base::task<> tls_reloader::follow() {
     auto next_warnings = steady_clock::now() + between_warnings;
     for (;;) {
         co_await watch_.due();
-        static_cast<void>(co_await look(false));
+        begin_looks(false);
         if (rotate_tickets()) publish_contexts();
         if (const auto now = steady_clock::now(); now >= next_warnings) {
             next_warnings = now + between_warnings;
@@ -250,7 +301,8 @@ base::task<> tls_reloader::follow() {
 // True if another key encrypts now, or one is gone.
 bool tls_reloader::rotate_tickets() {
     const auto now = steady_clock::now();
-    if (!ticket_folder_) return own_tickets_.rotate(now) && !pairs_.empty();
+    const bool rotated = own_tickets_.rotate(now); // also while they are not used: none lies about for longer
+    if (!ticket_folder_) return rotated && !pairs_.empty();
     const bool changed = shared_tickets_.advance(now);
     const auto overdue = shared_tickets_.overdue(now);
     if (overdue && !overdue_told_) telemetry::log().warn("{}: {}", *ticket_folder_, *overdue);
@@ -272,7 +324,16 @@ void tls_reloader::warn_of_expiry() {
     }
 }
 
+// At once would be once for each of many pairs that are renewed together.
+void tls_reloader::publish_soon() {
+    if (std::exchange(publishing_, true)) return;
+    base::asio::post(where_, [this] {
+        if (publishing_) publish_contexts();
+    });
+}
+
 void tls_reloader::publish_contexts() {
+    publishing_ = false;
     std::vector<tls::ssl_ctx_ptr> contexts(cores_);
     if (!pairs_.empty()) {
         std::vector<std::shared_ptr<const tls::certificate>> all;

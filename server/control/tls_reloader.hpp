@@ -5,10 +5,10 @@
 
 #include "base/background.hpp"
 #include "base/executor.hpp"
+#include "base/gate.hpp"
 #include "config/model.hpp"
 #include "control/file_watch.hpp"
 #include "control/reload_unit.hpp"
-#include "control/turn.hpp"
 #include "tls/certificate_check.hpp"
 #include "tls/certificate_store.hpp"
 #include "tls/expiry.hpp"
@@ -54,9 +54,13 @@ public:
     // force already stay as they are. Publishes if that changes anything.
     void adopt(tls_material found, const config::settings& next);
 
-    // Reads every unit whose content has changed. `insist`: what is no good has failed at once, and is among the
-    // problems; otherwise a pair is waited for.
-    base::task<config::problems> look(bool insist);
+    // Reads every unit whose content has changed, once. `insist`: what is no good has failed at once; otherwise it is
+    // waited for.
+    base::task<> look(bool insist);
+    // The same because somebody asks: files that are just being replaced get a moment, then what is no good has failed.
+    base::task<> reload();
+    // Of the units that are no good now. Empty: everything is in force.
+    config::problems problems() const;
     // Looks for as long as the loop runs; rotates ticket keys; warns of certificates that expire.
     base::task<> follow();
 
@@ -64,19 +68,23 @@ public:
         config::certificate_files files;
         reload_unit unit; // "certificate:www.contoso.com"
         std::shared_ptr<const tls::certificate> value;
+        bool chain_incomplete = false;
         tls::expiry_stage told = tls::expiry_stage::fine;
+        base::background::lane lane{};
     };
     const std::vector<std::shared_ptr<pair>>& pairs() const { return pairs_; } // in the configuration's order
     const std::optional<reload_unit>& tickets() const { return ticket_unit_; } // with a folder only
 
 private:
-    base::task<bool> look_at(std::shared_ptr<pair> one, const tls::content_digest& seen, bool insist,
-                             config::problems& failed);
-    base::task<bool> look_at_tickets(bool insist, config::problems& failed);
-    bool take(pair& one, tls::certificate_load loaded, bool insist, config::problems& failed);
+    void begin_looks(bool insist);
+    base::task<> quiet();
+    base::task<> look_at(std::shared_ptr<pair> one, bool insist);
+    void take(pair& one, tls::certificate_load loaded, bool insist);
+    base::task<> look_at_tickets(bool insist);
     bool in_force(const std::shared_ptr<pair>& one) const;
     bool rotate_tickets();
     void warn_of_expiry();
+    void publish_soon();
     void publish_contexts();
 
     base::executor where_;
@@ -91,8 +99,11 @@ private:
     tls::own_ticket_keys own_tickets_;
     tls::shared_ticket_keys shared_tickets_;
     bool overdue_told_ = false;
+    base::background::lane preparing_, ticket_lane_;
     file_watch watch_;
-    turn looking_;
+    base::gate looks_;        // units that are just being looked at
+    base::tick_timer looked_; // cancelled when none is
+    bool publishing_ = false; // soon
 };
 
 } // namespace scoregate::control

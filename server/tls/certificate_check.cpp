@@ -183,6 +183,7 @@ private:
                                      numbered(static_cast<std::size_t>(issuer - all.begin()), issuer->get()) +
                                      "; put the leaf first and each issuer after what it issued");
             if (last && i > 0) return; // its issuer is the root, which clients have
+            result_.chain_incomplete = true;
             return warn_of_chain("the issuer of " + numbered(i, x509) +
                                  " is missing, so clients that do not have it will refuse to connect; append the PEM "
                                  "of \"" +
@@ -273,6 +274,7 @@ certificate_load load_certificate(const config::certificate_files& files, const 
             load.warnings.push_back(std::move(finding.message));
     }
     load.expired_or_not_yet_valid = pair.expired_or_not_yet_valid;
+    load.chain_incomplete = pair.chain_incomplete;
     load.content = pair.source.content;
     if (load.problems.empty()) load.value = build(pair);
     return load;

@@ -22,6 +22,7 @@ struct certificate_load {
     config::problems problems;                // pointers: that of the pair + /sslCertPemFile, /sslKeyPemFile, ...
     std::vector<std::string> warnings;        // what clients will object to, each with what to do; log them loudly
     bool expired_or_not_yet_valid = false;    // the leaf, at `now`; also a warning. The caller knows refuse_expired
+    bool chain_incomplete = false;            // an issuer that clients need is missing; also a warning
     content_digest content{};                 // what the files held, or why they could not be read
 };
 
@@ -71,6 +72,7 @@ struct examined_pair {
     pkey_ptr key;                       // empty when it could not be read
     std::vector<finding> findings;      // in the order of `check`
     bool expired_or_not_yet_valid = false;
+    bool chain_incomplete = false; // an issuer that clients need is missing
 };
 
 examined_pair examine(const config::certificate_files&, certificate::time_point now, key_trial);

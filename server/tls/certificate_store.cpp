@@ -68,8 +68,16 @@ certificate_store::certificate_store(std::vector<std::shared_ptr<const certifica
             names.append(names.empty() ? "" : ", ").append(name);
         }
     for (const auto& [name, by] : claims) {
-        const bool wildcard = name.starts_with("*.");
-        (wildcard ? wildcards_ : exact_).emplace(wildcard ? name.substr(2) : name, set_of(by.ecdsa, by.rsa));
+        if (name.starts_with("*.")) {
+            wildcards_.emplace(name.substr(2), set_of(by.ecdsa, by.rsa));
+            continue;
+        }
+        // A client without ECDSA is better served by the wildcard's RSA certificate than not at all. Not the other way
+        // round: OpenSSL would then prefer the wildcard's ECDSA certificate to the exact one.
+        const auto dot = name.find('.');
+        const auto around = dot == name.npos ? claims.end() : claims.find('*' + name.substr(dot));
+        const auto* const rsa = by.rsa == nullptr && around != claims.end() ? around->second.rsa : by.rsa;
+        exact_.emplace(name, set_of(by.ecdsa, rsa));
     }
     for (const auto& [pair, names] : contested)
         warnings_.push_back("two " + std::string(pair.first->ecdsa() ? "ECDSA" : "RSA") + " certificates are for " +

@@ -1,5 +1,7 @@
 """cert install and cert inspect: a certificate replaced by one command, and explained by another."""
+import fcntl
 import json
+import os
 import re
 import socket
 import subprocess
@@ -25,6 +27,12 @@ def copied(folder, pair, names=("cert.pem", "key.pem")):
 def install(gate, pair, *more):
     return command("cert", "install", "--config", gate.file, "--admin", gate.admin_url, "--cert", pair.certificate,
                    "--key", pair.key, *more)
+
+
+def begin_install(gate, pair, *more):
+    return subprocess.Popen([BINARY, "cert", "install", "--config", gate.file, "--admin", gate.admin_url, "--cert",
+                             pair.certificate, "--key", pair.key, *more],
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
 
 
 def as_anybody(*words):
@@ -187,6 +195,98 @@ def test_install_into_empty_places(tmp_path, renewals):
     assert done.returncode == 0, done.stderr
     assert places.serial == renewals[0].serial
     assert places.key.stat().st_mode & 0o777 == 0o600
+
+
+def test_install_of_one_of_two_with_one_name(start, in_use, authority, renewals, tmp_path):
+    """ECDSA and RSA side by side: the type of the key tells which is meant, at the first time, too."""
+    other = pem.Pair(tmp_path / "rsa" / "cert.pem", tmp_path / "rsa" / "key.pem", authority.ca)
+    first, renewed = (authority.issue("localhost", key="rsa:2048") for _ in range(2))
+    copied(tmp_path / "rsa", first)
+    gate = start(SERVICES, certificate=in_use, certificates=[other.settings | {"sslCname": "localhost"}])
+    for pair in (renewed, first):
+        before = state(in_use.key.parent)
+        done = install(gate, pair, "--cname", "LocalHost")
+        assert done.returncode == 0, done.stderr
+        assert f"serial {pair.serial} is served for localhost" in done.stdout
+        assert {each["serial"] for each in gate.status()["certificates"]} == {pair.serial, renewals[0].serial}
+        assert state(in_use.key.parent) == before
+        other.key.unlink()  # no pair there any more: the next one belongs there, too
+
+    before = state(in_use.key.parent)
+    assert install(gate, renewals[1]).returncode == 0
+    assert gate.served_serial() == renewals[1].serial
+    assert pem.Pair(in_use.certificate, None, None).serial == renewals[1].serial
+
+
+def test_install_where_two_pairs_would_do(start, in_use, authority, renewals, tmp_path):
+    other = copied(tmp_path / "other", authority.issue("localhost"))
+    gate = start(SERVICES, certificate=in_use, certificates=[other.settings | {"sslCname": "localhost"}])
+    before = state(in_use.key.parent), state(other.key.parent)
+    done = install(gate, renewals[1])
+    assert done.returncode == 2
+    for path in (in_use.certificate, in_use.key, other.certificate, other.key):
+        assert str(path) in done.stderr
+    assert "nothing has changed" in done.stderr
+    assert (state(in_use.key.parent), state(other.key.parent)) == before
+
+
+def test_install_into_a_file_of_two_pairs(start, in_use, tmp_path, authority, renewals):
+    """One key, two certificates: a new key would end the other one."""
+    (tmp_path / "api").mkdir()
+    request, certificate = tmp_path / "api" / "request.pem", tmp_path / "api" / "cert.pem"
+    pem.openssl("req", "-x509", "-new", "-key", in_use.key, "-days", 30, "-subj", "/CN=api", "-addext", "subjectAltName=DNS:api.example",
+                "-out", certificate)
+    (tmp_path / "api" / "key.pem").symlink_to(in_use.key)
+    gate = start(SERVICES, certificate=in_use, certificates=[pem.Secret(tmp_path / "api", None).settings | {"sslCname": "api.example"}])
+    before = state(in_use.key.parent)
+    done = install(gate, renewals[1])
+    assert done.returncode == 2
+    assert str(in_use.key) in done.stderr and "api.example (/certificates/0)" in done.stderr and "nothing has changed" in done.stderr
+    assert state(in_use.key.parent) == before
+
+
+@pytest.mark.parametrize("linked", [False, True], ids=["named twice", "by links"])
+def test_install_into_one_file(start, tmp_path, renewals, linked):
+    both = tmp_path / "both.pem"
+    both.write_text(renewals[0].certificate.read_text() + renewals[0].key.read_text())
+    both.chmod(0o600)
+    places = pem.Pair(both, both, renewals[0].ca)
+    if linked:
+        places = pem.Pair(tmp_path / "cert.pem", tmp_path / "key.pem", renewals[0].ca)
+        places.certificate.symlink_to(both)
+        places.key.symlink_to(both)
+    gate = start(SERVICES, certificate=places)
+    done = install(gate, renewals[1])
+    assert done.returncode == 0, done.stderr
+    assert gate.served_serial() == renewals[1].serial
+    assert both.read_text() == renewals[1].certificate.read_text() + renewals[1].key.read_text()
+    assert both.stat().st_mode & 0o777 == 0o600
+
+
+def test_install_at_once_leaves_one_whole_pair(served, in_use, renewals):
+    for _ in range(5):
+        running = [begin_install(served, pair) for pair in renewals]
+        for each in running:
+            told = each.communicate(timeout=10)
+            # 1: another one was served by the time it asked.
+            assert each.returncode in (0, 1) and " hold serial " in told[0], told
+        assert command("check", "--config", served.file).returncode == 0
+        assert set(in_use.key.parent.iterdir()) == {in_use.certificate, in_use.key}
+        assert served.served_serial() == pem.Pair(in_use.certificate, None, None).serial
+
+
+def test_install_waits_for_another(served, in_use, renewals):
+    before = state(in_use.key.parent)
+    folder = os.open(in_use.key.parent, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    waiting = begin_install(served, renewals[1])
+    with pytest.raises(subprocess.TimeoutExpired):  # it would be done long before
+        waiting.wait(0.5)
+    assert state(in_use.key.parent) == before
+    os.close(folder)
+    told = waiting.communicate(timeout=10)
+    assert waiting.returncode == 0, told
+    assert served.served_serial() == renewals[1].serial
 
 
 # -- cert inspect

@@ -111,6 +111,19 @@ TEST_CASE("RSA and ECDSA stand side by side for a name") {
     }
 }
 
+TEST_CASE("a client without ECDSA gets the wildcard's RSA certificate where the exact name has none") {
+    const auto first = made({"first.example"}), exact = made({"www.contoso.com"});
+    const auto wildcard = made_rsa({"*.contoso.com"});
+    const tls::certificate_store store({first, exact, wildcard}, "first.example");
+    CHECK(serves(store.choose("www.contoso.com"), exact, wildcard));
+    CHECK(serves(store.choose("other.contoso.com"), nullptr, wildcard));
+    // An exact RSA certificate stays alone: with the wildcard's beside it, it would never be chosen.
+    const auto exact_rsa = made_rsa({"api.example.com"});
+    const auto wildcard_ecdsa = made({"*.example.com"});
+    const tls::certificate_store other({first, wildcard_ecdsa, exact_rsa}, "first.example");
+    CHECK(serves(other.choose("api.example.com"), nullptr, exact_rsa));
+}
+
 TEST_CASE("the default is the first, joined by the first of the other type that covers the name") {
     const auto ecdsa = made({"www.contoso.com", "api.contoso.com"});
     const auto elsewhere = made_rsa({"elsewhere.example"});

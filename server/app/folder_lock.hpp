@@ -1,0 +1,23 @@
+// Keeps other processes that ask for the same folder out of it (flock(2)), until it is dropped. Command line only: it
+// blocks its thread.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+namespace scoregate::app {
+
+class folder_lock {
+public:
+    // Waits for whoever has it, then throws std::runtime_error with a sentence after `patience`. Where a folder cannot
+    // be locked (network file systems that know no such thing; no folder there) it does nothing.
+    folder_lock(const std::string& folder, std::chrono::milliseconds patience);
+    folder_lock(const folder_lock&) = delete;
+    folder_lock& operator=(const folder_lock&) = delete;
+    ~folder_lock();
+
+private:
+    int descriptor_;
+};
+
+} // namespace scoregate::app

@@ -1,0 +1,36 @@
+#include "app/folder_lock.hpp"
+
+#include "support/certificates.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <future>
+#include <optional>
+#include <stdexcept>
+
+using namespace scoregate;
+using app::folder_lock;
+using namespace std::chrono_literals;
+
+TEST_CASE("a folder is locked by one at a time, and the other is told") {
+    tests::pem_directory folder, another;
+    std::optional<folder_lock> first(std::in_place, folder.path(), 0ms);
+    CHECK_THROWS_WITH(folder_lock(folder.path(), 0ms), Catch::Contains(folder.path().string()));
+    CHECK_NOTHROW(folder_lock(another.path(), 0ms));
+    first.reset();
+    CHECK_NOTHROW(folder_lock(folder.path(), 0ms));
+}
+
+TEST_CASE("who is patient gets the lock when it is free") {
+    tests::pem_directory folder;
+    std::optional<folder_lock> first(std::in_place, folder.path(), 0ms);
+    auto second = std::async(std::launch::async, [&folder] { folder_lock waits(folder.path(), 1min); });
+    CHECK(second.wait_for(100ms) == std::future_status::timeout);
+    first.reset();
+    CHECK_NOTHROW(second.get());
+}
+
+TEST_CASE("a folder that cannot be locked stops nobody") {
+    tests::pem_directory folder;
+    CHECK_NOTHROW(folder_lock(folder.path() / "nowhere", 0ms));
+}
