@@ -155,14 +155,12 @@ class Unchanged(Scoregate):
 
 
 @contextlib.contextmanager
-def renewing(proxy, every_seconds=0.1):
-    """Replaces the proxy's pair by another, by renames, again and again while the block runs."""
-    pairs = []
-    for number in range(2):
-        directory = proxy.directory / f"pair{number}"
-        directory.mkdir(exist_ok=True)
-        make_certificate(directory)
-        pairs.append(directory)
+def renewing(directory, every_seconds=0.1):
+    """Replaces the pair in `directory` by another, by renames, again and again while the block runs."""
+    pairs = [directory / "pair0", directory / "pair1"]
+    for pair in pairs:
+        pair.mkdir(parents=True, exist_ok=True)
+        make_certificate(pair)
     ended = threading.Event()
 
     def swap():
@@ -170,8 +168,8 @@ def renewing(proxy, every_seconds=0.1):
             if ended.wait(every_seconds):
                 return
             for name in ("key.pem", "cert.pem"):
-                shutil.copy(pair / name, proxy.directory / f"{name}.new")
-                os.rename(proxy.directory / f"{name}.new", proxy.directory / name)
+                shutil.copy(pair / name, directory / f"{name}.new")
+                os.rename(directory / f"{name}.new", directory / name)
 
     thread = threading.Thread(target=swap)
     thread.start()

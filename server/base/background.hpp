@@ -13,7 +13,9 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <sys/resource.h>
 #include <type_traits>
+#include <unistd.h>
 #include <utility>
 
 namespace scoregate::base {
@@ -43,6 +45,7 @@ public:
         *on.busy_ = true;
         auto made = std::make_shared<outcome<std::invoke_result_t<Work&>>>(back, limit);
         asio::post(pool_, [made, back, busy = on.busy_, work = std::move(work)]() mutable {
+            give_way();
             try {
                 made->value.emplace(work());
             } catch (...) {
@@ -61,6 +64,12 @@ public:
     }
 
 private:
+    // Requests go first: on Linux a nice value is each thread's own (setpriority(2)).
+    static void give_way() {
+        static thread_local const int done = ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 10);
+        static_cast<void>(done);
+    }
+
     template <class T>
     struct outcome {
         outcome(executor back, std::chrono::milliseconds longest) : limit(back, longest) {}
