@@ -166,9 +166,30 @@ void tls_reloader::adopt(tls_material found, const config::settings& next) {
 }
 
 void tls_reloader::begin_looks(bool insist) {
-    for (const auto& each : pairs_)
-        if (!each->lane.busy()) base::spawn(where_, looks_, look_at(each, insist));
-    if (ticket_unit_ && !ticket_lane_.busy()) base::spawn(where_, looks_, look_at_tickets(insist));
+    // A lane is busy besides with a read that was given up and still hangs.
+    for (const auto& each : pairs_) {
+        if (each->looking || each->lane.busy()) continue;
+        each->looking = true;
+        base::spawn(where_, looks_, look_at(each, insist));
+    }
+    if (!ticket_unit_ || looking_at_tickets_ || ticket_lane_.busy()) return;
+    looking_at_tickets_ = true;
+    base::spawn(where_, looks_, look_at_tickets(insist));
+}
+
+base::task<> tls_reloader::look_at(std::shared_ptr<pair> one, bool insist) {
+    co_await read(one, insist);
+    one->looking = false;
+}
+
+base::task<> tls_reloader::look_at_tickets(bool insist) {
+    co_await read_tickets(insist);
+    looking_at_tickets_ = false;
+}
+
+void tls_reloader::give_up(pair& one) {
+    config::problems hung{pair_problem(one.files, config_file_, too_slow)};
+    one.unit.refuse({}, std::move(hung), true, steady_clock::now());
 }
 
 base::task<> tls_reloader::quiet() {
@@ -209,21 +230,17 @@ bool tls_reloader::in_force(const std::shared_ptr<pair>& one) const {
     return std::find(pairs_.begin(), pairs_.end(), one) != pairs_.end();
 }
 
-base::task<> tls_reloader::look_at(std::shared_ptr<pair> one, bool insist) {
-    auto read = [this, files = one->files] {
+base::task<> tls_reloader::read(std::shared_ptr<pair> one, bool insist) {
+    auto look = [this, files = one->files] {
         if (files.secret.empty())
             watch_.follow({files.certificate, files.key});
         else // files in the folder, so that the folder itself is what is followed
             watch_.follow({files.secret + "/tls.crt", files.secret + "/cert.pem"});
         return tls::read_content(files);
     };
-    const auto seen = co_await files_.run(where_, one->lane, read_limit, std::move(read));
+    const auto seen = co_await files_.run(where_, one->lane, read_limit, std::move(look));
     if (!in_force(one)) co_return; // another configuration came meanwhile
-    if (!seen) {
-        config::problems hung{pair_problem(one->files, config_file_, too_slow)};
-        one->unit.refuse({}, std::move(hung), true, steady_clock::now());
-        co_return;
-    }
+    if (!seen) co_return give_up(*one);
     const bool again = insist && !one->unit.past().last_succeeded;
     if (!one->unit.worth_reading(*seen, steady_clock::now()) && !again) co_return;
 
@@ -231,7 +248,8 @@ base::task<> tls_reloader::look_at(std::shared_ptr<pair> one, bool insist) {
         return read_pair(files, refuse, file).loaded;
     };
     auto loaded = co_await files_.run(where_, one->lane, read_limit, std::move(load));
-    if (!loaded || !in_force(one)) co_return;
+    if (!in_force(one)) co_return;
+    if (!loaded) co_return give_up(*one);
     // By now the files may hold again what is in force.
     if (!one->unit.worth_reading(loaded->content, steady_clock::now()) && !again) co_return;
     take(*one, std::move(*loaded), insist);
@@ -258,7 +276,7 @@ void tls_reloader::take(pair& one, tls::certificate_load loaded, bool insist) {
     publish_soon();
 }
 
-base::task<> tls_reloader::look_at_tickets(bool insist) {
+base::task<> tls_reloader::read_tickets(bool insist) {
     const auto folder = *ticket_folder_;
     auto read = [this, folder] {
         watch_.follow({folder + "/newest.key"}); // any name: the folder is what is followed

@@ -71,6 +71,7 @@ public:
         bool chain_incomplete = false;
         tls::expiry_stage told = tls::expiry_stage::fine;
         base::background::lane lane{};
+        bool looking = false; // one look at a time
     };
     const std::vector<std::shared_ptr<pair>>& pairs() const { return pairs_; } // in the configuration's order
     const std::optional<reload_unit>& tickets() const { return ticket_unit_; } // with a folder only
@@ -79,8 +80,11 @@ private:
     void begin_looks(bool insist);
     base::task<> quiet();
     base::task<> look_at(std::shared_ptr<pair> one, bool insist);
+    base::task<> read(std::shared_ptr<pair> one, bool insist);
     void take(pair& one, tls::certificate_load loaded, bool insist);
+    void give_up(pair& one);
     base::task<> look_at_tickets(bool insist);
+    base::task<> read_tickets(bool insist);
     bool in_force(const std::shared_ptr<pair>& one) const;
     bool rotate_tickets();
     void warn_of_expiry();
@@ -103,6 +107,7 @@ private:
     file_watch watch_;
     base::gate looks_;        // units that are just being looked at
     base::tick_timer looked_; // cancelled when none is
+    bool looking_at_tickets_ = false;
     bool publishing_ = false; // soon
 };
 

@@ -139,6 +139,18 @@ TEST_CASE("a chain that is half written is waited for, unless that is all there 
     CHECK(at.published.size() == 2);
 }
 
+TEST_CASE("looks that begin together are one: a unit that is being read already does not hang") {
+    fixture at; // follow() has a look due, because the fixture's pair is new to it
+    bool done = false;
+    base::gate inside;
+    base::asio::co_spawn(at.io, at.reload.look(false), [&](const std::exception_ptr&) { done = true; });
+    base::spawn(at.io.get_executor(), inside, at.reload.follow());
+    at.io.restart();
+    while (!done) at.io.run_one();
+    CHECK(at.unit().past().failed == 0);
+    CHECK(at.reload.problems().empty());
+}
+
 TEST_CASE("a volume that hangs holds up only what is on it") {
     // A FIFO in the place of a folder's file would be refused; what hangs for real is a mount. Here the unit's lane is
     // kept busy as such a read keeps it.
