@@ -2,6 +2,7 @@
 #include "app/certificate_install.hpp"
 #include "app/machine.hpp"
 #include "app/process.hpp"
+#include "auth/generate.hpp"
 #include "control/admin_client.hpp"
 #include "telemetry/log.hpp"
 #include "tls/certificate_report.hpp"
@@ -120,6 +121,16 @@ int install(const arguments& given) {
                                     source);
 }
 
+app::exit_code make_key() {
+    try {
+        std::printf("%s\n", auth::generate_key().c_str());
+        return app::clean;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "scoregate: %s\n", error.what());
+        return app::failed;
+    }
+}
+
 app::exit_code reload(const std::string& admin) {
     const auto reply = control::ask_admin(admin, "POST", "/reload");
     if (!reply) {
@@ -199,6 +210,11 @@ int main(int argc, char** argv) {
         ->type_name("URL");
     add_configuration(install_command, given);
 
+    auto& key_command = *line.add_subcommand("key", "Keys that clients send");
+    key_command.require_subcommand(1);
+    auto& generate_command = *key_command.add_subcommand(
+        "generate", "Prints a new random key, 256 bits: (umask 077; scoregate key generate > keys/primary)");
+
     auto& reload_command = *line.add_subcommand("reload", "Has a running scoregate read configuration and certificates "
                                                           "again");
     reload_command.add_option("--admin", given.admin, "Its admin port; http://127.0.0.1:9001 if not given")
@@ -216,6 +232,7 @@ int main(int argc, char** argv) {
         std::printf("scoregate %s\n", SCOREGATE_VERSION);
         return app::clean;
     }
+    if (generate_command.parsed()) return make_key();
     if (dev_command.parsed()) return make_certificates(given);
     if (reload_command.parsed()) return reload(given.admin.empty() ? control::default_admin_url : given.admin);
     if (inspect_command.parsed()) return inspect_certificates(given);

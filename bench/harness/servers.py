@@ -126,7 +126,9 @@ class Scoregate(Proxy):
             "access_log": {"path": str(self.log)},
             "services": {"iris": {
                 "auth_mode": "none",
-                "deployments": {"blue": {"replicas": [f"http://127.0.0.1:{self.model_port}"]}}}},
+                "deployments": {"blue": {"replicas": [f"http://127.0.0.1:{self.model_port}"],
+                                         # what is measured is the way through, not a queue
+                                         "request_settings": {"max_concurrent_requests_per_instance": None}}}}},
         }
         if self.plain:
             settings["allowInsecureConnections"] = True

@@ -195,7 +195,7 @@ public:
         std::size_t scanned = 0;
         const auto end = http::find_head_end(bytes, scanned, limits_);
         if (!end || !*end || !head_.parse(bytes.substr(0, **end), limits_)) return false;
-        http::write_request_head(out_, head_, "/score", head_.host, from_, identity_);
+        http::write_request_head(out_, head_, std::string_view("/score"), head_.host, from_, identity_);
         return true;
     }
     bool with_beast(std::string_view bytes) {

@@ -13,6 +13,11 @@ checked check(const config::source& source) {
     found.tls = control::read_tls(loaded.certificates, settings ? settings->ticket_keys_dir : std::nullopt,
                                   settings && settings->refuse_expired, source.file);
     found.problems.insert(found.problems.end(), found.tls.problems.begin(), found.tls.problems.end());
+    if (settings) {
+        found.keys = control::read_keys(settings->services, source.file);
+        found.problems.insert(found.problems.end(), found.keys.problems.begin(), found.keys.problems.end());
+        found.warnings.insert(found.warnings.end(), found.keys.warnings.begin(), found.keys.warnings.end());
+    }
     if (found.problems.empty()) found.settings = std::move(loaded.value);
     return found;
 }

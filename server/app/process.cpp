@@ -26,13 +26,16 @@ process::process(config::source source, checked found)
       names_(where()),
       tls_(where(), files_, core_count_,
            [this](std::vector<tls::ssl_ctx_ptr> contexts) { publish(std::move(contexts)); }),
-      reloader_(where(), files_, source_, settings_, found.content, tls_, assembly_, names_,
+      keys_(where(), files_, [this] { reloader_.publish_again(); }),
+      reloader_(where(), files_, source_, settings_, found.content, tls_, keys_, assembly_, names_,
                 [this](std::shared_ptr<const routing::snapshot> next) { publish(std::move(next)); }),
       reloading_(where()),
       unmatched_(std::make_shared<telemetry::service_metrics>("", "", core_count_)),
+      collected_(std::make_shared<base::byte_budget>()),
       insecure_(settings_.allow_insecure_connections),
       drain_timer_(where()) {
     tls_.adopt(std::move(found.tls), settings_);
+    keys_.adopt(std::move(found.keys), settings_);
 }
 
 process::~process() { end(); }
@@ -104,11 +107,12 @@ base::task<> process::start() {
         admin_->start();
     }
     co_await names_.resolve(settings_);
-    const auto first = assembly_.build(reloader_.running(), names_);
+    const auto first = reloader_.build();
     first_contexts_.resize(core_count_); // without TLS nothing was published
     for (unsigned i = 0; i < core_count_; ++i) {
         auto* const channel = access_log_ ? &access_log_->at(i) : nullptr;
-        cores_.push_back(std::make_unique<proxy::core>(i, first, std::move(first_contexts_[i]), unmatched_, channel));
+        cores_.push_back(
+            std::make_unique<proxy::core>(i, first, std::move(first_contexts_[i]), unmatched_, collected_, channel));
         dealing_.cores.push_back(cores_.back().get());
     }
     for (const auto& each : entries_) {
@@ -124,6 +128,7 @@ base::task<> process::start() {
     base::spawn(where(), tasks_, reloader_.follow_names());
     base::spawn(where(), tasks_, reloader_.follow_file());
     base::spawn(where(), tasks_, tls_.follow());
+    base::spawn(where(), tasks_, keys_.follow());
     announce();
 }
 
@@ -201,10 +206,11 @@ base::task<config::problems> process::reload() {
     co_await reloading_.take();
     if (reloads_done_ < mine) {
         reloads_done_ = reloads_asked_;
+        co_await keys_.reload();
         co_await tls_.reload(); // first, so that a configuration that waits for DNS holds up no certificate
         reload_problems_ = co_await reloader_.reload();
-        const auto of_tls = tls_.problems();
-        reload_problems_.insert(reload_problems_.end(), of_tls.begin(), of_tls.end());
+        for (const auto& some : {tls_.problems(), keys_.problems()})
+            reload_problems_.insert(reload_problems_.end(), some.begin(), some.end());
     }
     auto problems = reload_problems_;
     reloading_.give_back();

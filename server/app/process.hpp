@@ -37,7 +37,8 @@ struct checked {
     std::optional<config::settings> settings; // empty with any problem
     tls::content_digest content{};            // of the configuration's file
     control::tls_material tls;
-    config::problems problems; // those of `tls` too
+    control::key_material keys;
+    config::problems problems; // those of `tls` and `keys` too
     std::vector<std::string> warnings;
 };
 
@@ -94,13 +95,15 @@ private:
     control::assembly assembly_;
     control::discovery names_;
     control::tls_reloader tls_;
+    control::key_reloader keys_;
     control::reloader reloader_;
-    base::background files_; // ends first: its work touches the two above
+    base::background files_; // ends first: its work touches the three above
     control::turn reloading_;
     std::uint64_t reloads_asked_ = 0, reloads_done_ = 0;
     config::problems reload_problems_; // of the last one
     std::unique_ptr<telemetry::access_log> access_log_;
     std::shared_ptr<telemetry::service_metrics> unmatched_;
+    std::shared_ptr<base::byte_budget> collected_;
     std::vector<tls::ssl_ctx_ptr> first_contexts_; // until the cores are made
     std::vector<std::unique_ptr<proxy::core>> cores_;
     proxy::dealing dealing_;

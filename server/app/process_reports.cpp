@@ -67,9 +67,16 @@ std::vector<std::string> process::scoring_uris() const {
 }
 
 std::string process::metrics_text() const {
-    const auto shared = assembly_.metrics();
+    const auto counts = assembly_.counts();
     std::vector<const telemetry::service_metrics*> services{unmatched_.get()};
-    for (const auto& each : shared) services.push_back(each.get());
+    std::vector<telemetry::deployment_load> loads;
+    for (const auto& each : counts) {
+        services.push_back(each.metrics.get());
+        if (!each.replicas) continue;
+        const auto state = each.replicas->look();
+        auto& load = loads.emplace_back(telemetry::deployment_load{each.metrics.get(), state.queued, 0, state.slots});
+        for (const auto& replica : state.replicas) load.busy += replica.in_flight;
+    }
     std::vector<const telemetry::core_metrics*> cores;
     for (const auto& each : cores_) cores.push_back(&each->metrics);
     std::vector<telemetry::certificate_expiry> certificates;
@@ -85,6 +92,7 @@ std::string process::metrics_text() const {
     telemetry::observations seen;
     seen.version = SCOREGATE_VERSION;
     seen.services = services;
+    seen.loads = loads;
     seen.cores = cores;
     seen.certificates = certificates;
     seen.reloads = reloads;
@@ -113,11 +121,17 @@ std::string process::status_text() const {
     for (const auto& each : tls_.pairs()) status["certificates"].push_back(describe(*each->value, each->files.cname));
     status["scoring_uris"] = scoring_uris();
     for (const auto& service : settings.services) {
-        auto& deployment = status["services"][service.name]["deployments"][service.live.name];
-        deployment["replicas"] = json::array();
-        for (const auto& each : assembly_.replicas(service))
-            deployment["replicas"].push_back(
-                {{"url", each.url}, {"ready", each.resolved}, {"in_flight", each.in_flight}});
+        for (const auto& each : service.deployments) {
+            auto& deployment = status["services"][service.name]["deployments"][each.name];
+            const auto state = assembly_.state_of(service.name, each.name);
+            deployment["traffic"] = each.traffic;
+            deployment["queued"] = state.queued;
+            deployment["slots"] = state.slots ? json(*state.slots) : json();
+            deployment["replicas"] = json::array();
+            for (const auto& one : state.replicas)
+                deployment["replicas"].push_back(
+                    {{"url", one.url}, {"ready", one.resolved}, {"in_flight", one.in_flight}});
+        }
     }
     for (const auto* unit : reload_units()) status["reloads"][unit->name()] = describe(unit->past());
     // Messages may quote bytes of a broken file that are not UTF-8.
@@ -132,6 +146,7 @@ control::admin_operations process::operations() {
 std::vector<const control::reload_unit*> process::reload_units() const {
     std::vector<const control::reload_unit*> units{&reloader_.unit()};
     for (const auto& each : tls_.pairs()) units.push_back(&each->unit);
+    for (const auto& [service, each] : keys_.units()) units.push_back(&each->unit);
     if (tls_.tickets()) units.push_back(&*tls_.tickets());
     return units;
 }

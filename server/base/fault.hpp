@@ -16,10 +16,16 @@ enum class fault : std::uint8_t {
     uri_too_long,
     body_too_large,
     client_timeout,
+    auth_missing,
+    auth_malformed,
+    auth_wrong,
+    forbidden,
     https_required,
     no_route,
     no_deployment,
     method_not_allowed,
+    queue_full,
+    queue_timeout,
     no_ready_replica,
     connect_failed,
     connect_timeout,
@@ -38,6 +44,9 @@ enum class fault : std::uint8_t {
 };
 inline constexpr std::size_t fault_count = static_cast<std::size_t>(fault::stream_broken) + 1;
 
+// What the client sees of a failing model or replica: the statuses of AKS, of managed endpoints, or the model's own.
+enum class error_mapping : std::uint8_t { aks, managed, passthrough };
+
 // Whose doing it was. Stable words in replies and logs.
 enum class side : std::uint8_t { none, client, replica, proxy };
 
@@ -45,51 +54,64 @@ struct fault_row {
     fault kind;
     std::string_view token; // stable name in replies, logs, metrics
     std::uint16_t status;   // what the client gets; 499 (nobody left to tell) and 0 (after the head) are log-only
+    std::uint16_t managed;  // the same with error_mapping managed
     side blame;
     std::string_view message; // {service}, {limit} and {detail} are replaced when the reply is written
 };
 
 // Order of the enum; the check below makes a missing or misplaced row a compile error.
 inline constexpr std::array<fault_row, fault_count> fault_table{{
-    {fault::none, "", 200, side::none, ""},
-    {fault::bad_request, "bad_request", 400, side::client, "{detail}"},
-    {fault::header_too_large, "header_too_large", 431, side::client,
+    {fault::none, "", 200, 200, side::none, ""},
+    {fault::bad_request, "bad_request", 400, 400, side::client, "{detail}"},
+    {fault::header_too_large, "header_too_large", 431, 431, side::client,
      "The request head is over the limit: {detail} {limit}"},
-    {fault::uri_too_long, "uri_too_long", 414, side::client,
+    {fault::uri_too_long, "uri_too_long", 414, 414, side::client,
      "The request line does not fit limits.max_header_bytes of {limit} bytes"},
-    {fault::body_too_large, "body_too_large", 413, side::client,
+    {fault::body_too_large, "body_too_large", 413, 413, side::client,
      "The request body is over limits.max_request_bytes of {limit} bytes"},
-    {fault::client_timeout, "client_timeout", 408, side::client, "The request came too slowly: {detail}"},
-    {fault::https_required, "https_required", 403, side::client, "This service is served over HTTPS only"},
-    {fault::no_route, "no_route", 404, side::client,
+    {fault::client_timeout, "client_timeout", 408, 408, side::client, "The request came too slowly: {detail}"},
+    {fault::auth_missing, "auth_missing", 401, 401, side::client,
+     "Service {service} needs a key or token: send it as Authorization: Bearer KEY"},
+    {fault::auth_malformed, "auth_malformed", 401, 401, side::client,
+     "The Authorization field is not of the form Bearer KEY, once"},
+    {fault::auth_wrong, "auth_wrong", 401, 401, side::client, "The key or token is not one of service {service}"},
+    {fault::forbidden, "forbidden", 403, 403, side::client, "{detail}"},
+    {fault::https_required, "https_required", 403, 403, side::client, "This service is served over HTTPS only"},
+    {fault::no_route, "no_route", 404, 404, side::client,
      "No route found or no valid deployments to route to, please check the path: {detail}"},
-    {fault::no_deployment, "no_deployment", 404, side::client,
-     "No valid deployments to route to for service {service}: azureml-model-deployment names an unknown one"},
-    {fault::method_not_allowed, "method_not_allowed", 405, side::client, "The route takes GET, HEAD and POST"},
-    {fault::no_ready_replica, "no_ready_replica", 503, side::replica, "No ready replicas for service {service}"},
-    {fault::connect_failed, "connect_failed", 502, side::replica,
+    {fault::no_deployment, "no_deployment", 404, 404, side::client,
+     "No valid deployments to route to for service {service}: {detail}"},
+    {fault::method_not_allowed, "method_not_allowed", 405, 405, side::client, "The route takes {detail}"},
+    {fault::queue_full, "queue_full", 503, 429, side::proxy, "Too many requests for service {service} (overloaded)"},
+    {fault::queue_timeout, "queue_timeout", 503, 429, side::proxy,
+     "Too many requests for service {service} (overloaded): no slot was free within max_queue_wait_ms"},
+    {fault::no_ready_replica, "no_ready_replica", 503, 503, side::replica, "No ready replicas for service {service}"},
+    {fault::connect_failed, "connect_failed", 502, 502, side::replica,
      "The connection to a replica of service {service} was refused or failed"},
-    {fault::connect_timeout, "connect_timeout", 504, side::replica,
+    {fault::connect_timeout, "connect_timeout", 504, 504, side::replica,
      "No replica of service {service} took the connection within timeouts.connect_ms"},
-    {fault::replica_closed, "replica_closed", 502, side::replica, "Replica closed connection before replying"},
-    {fault::replica_bad_response, "replica_bad_response", 502, side::replica,
+    {fault::replica_closed, "replica_closed", 502, 424, side::replica, "Replica closed connection before replying"},
+    {fault::replica_bad_response, "replica_bad_response", 502, 424, side::replica,
      "The replica's reply is not well-formed HTTP: {detail}"},
-    {fault::replica_stalled, "replica_stalled", 504, side::replica,
+    {fault::replica_stalled, "replica_stalled", 504, 408, side::replica,
      "The replica stopped reading the request for longer than request_timeout_ms"},
-    {fault::request_timeout, "request_timeout", 504, side::replica,
+    {fault::request_timeout, "request_timeout", 504, 408, side::replica,
      "The replica did not begin its reply within request_timeout_ms"},
-    {fault::total_timeout, "total_timeout", 504, side::replica, "The request took longer than total_timeout_ms"},
-    {fault::model_error, "model_error", 502, side::replica, "The model answered 500"},
-    {fault::overloaded, "overloaded", 503, side::proxy, "This front-end is out of descriptors or ports; see its log"},
-    {fault::draining, "draining", 503, side::proxy, "This front-end is shutting down"},
-    {fault::internal_error, "internal_error", 500, side::proxy, "An internal invariant broke; see the log"},
-    {fault::client_gone, "client_gone", 499, side::client, "The client closed its connection"},
-    {fault::stream_idle_timeout, "stream_idle_timeout", 0, side::replica,
+    {fault::total_timeout, "total_timeout", 504, 408, side::replica, "The request took longer than total_timeout_ms"},
+    {fault::model_error, "model_error", 502, 424, side::replica, "The model answered with an error"},
+    {fault::overloaded, "overloaded", 503, 503, side::proxy, "This front-end is overloaded: {detail}"},
+    {fault::draining, "draining", 503, 503, side::proxy, "This front-end is shutting down"},
+    {fault::internal_error, "internal_error", 500, 500, side::proxy, "An internal invariant broke; see the log"},
+    {fault::client_gone, "client_gone", 499, 499, side::client, "The client closed its connection"},
+    {fault::stream_idle_timeout, "stream_idle_timeout", 0, 0, side::replica,
      "The reply paused for longer than timeouts.stream_idle_ms"},
-    {fault::stream_broken, "stream_broken", 0, side::replica, "The replica closed before its reply was whole"},
+    {fault::stream_broken, "stream_broken", 0, 0, side::replica, "The replica closed before its reply was whole"},
 }};
 
 constexpr const fault_row& row(fault kind) { return fault_table[static_cast<std::size_t>(kind)]; }
+constexpr unsigned status(fault kind, error_mapping how) {
+    return how == error_mapping::managed ? row(kind).managed : row(kind).status;
+}
 constexpr std::string_view token(fault kind) { return row(kind).token; }
 
 constexpr std::string_view to_string(side who) {
@@ -104,11 +126,13 @@ static_assert([] {
     return true;
 }());
 
-// A fault with what is known of this occurrence. `detail` is a string literal: it outlives everything.
+// A fault with what is known of this occurrence. `detail` is a string literal, or in the snapshot
+// that the request has pinned: it needs no escaping in JSON and outlives the reply.
 struct failure {
     fault kind = fault::none;
     const char* detail = "";
     std::uint64_t limit = 0;
+    unsigned retry_after = 0; // seconds until another try may succeed; 0: not known
 };
 
 } // namespace scoregate::base

@@ -190,6 +190,74 @@ std::optional<std::string> parse_log_path(std::string_view text, std::string& wr
     return path;
 }
 
+std::optional<std::string> parse_host_header(std::string_view text, std::string& wrong) {
+    constexpr auto form = "is not what a Host field holds: write HOST or HOST:PORT, such as models.contoso.com:8080";
+    const auto parts = split_authority(text, wrong);
+    const bool host = parts && (parts->bracketed ? canonical_ip(AF_INET6, parts->host).has_value()
+                                                 : valid_dns_name(parts->host, underscores::allowed));
+    std::string ignored;
+    if (host && (!parts->port || parse_port(*parts->port, 1, ignored))) return std::string{text};
+    wrong = form;
+    return {};
+}
+
+// https://url.spec.whatwg.org/#concept-url-origin, as browsers serialise it.
+std::optional<std::string> parse_origin(std::string_view text, std::string& wrong) {
+    if (text == "*") return std::string{text};
+    wrong = "is not an origin: write https://HOST or https://HOST:PORT without a path, or \"*\" for every page";
+    const bool secure = text.starts_with("https://");
+    if (!secure && !text.starts_with("http://")) return {};
+    const auto authority = text.substr(text.find("//") + 2);
+    std::string ignored;
+    if (!parse_host_header(authority, ignored)) return {};
+    if (authority.ends_with(secure ? ":443" : ":80")) {
+        wrong = "names the port that browsers leave out: write it without";
+        return {};
+    }
+    return lower(text);
+}
+
+std::optional<std::string> parse_method(std::string_view text, std::string& wrong) {
+    for (const std::string_view known : {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+        if (text == known) return std::string{text};
+    wrong = text == "OPTIONS" ? "is answered by cors, not by a route: remove it"
+                              : "is not a method of routes: write GET, HEAD, POST, PUT, PATCH or DELETE";
+    return {};
+}
+
+// A path that can be read in one way only: RFC 3986 3.3 without escapes, dot segments and empty segments.
+bool is_plain_path(std::string_view path) {
+    for (std::size_t begin = 0; begin <= path.size();) {
+        const auto end = std::min(path.find('/', begin), path.size());
+        const auto segment = path.substr(begin, end - begin);
+        if (segment.empty() || segment == "." || segment == "..") return false;
+        for (const char c : segment)
+            if (!letter(c) && !digit(c) && std::string_view("-._~!$&'()+,;=:@").find(c) == std::string_view::npos)
+                return false;
+        begin = end + 1;
+    }
+    return true;
+}
+
+bool is_route(std::string_view text) {
+    if (text == "*") return true;
+    return is_plain_path(text.ends_with("/*") ? text.substr(0, text.size() - 2) : text);
+}
+
+std::optional<std::string> parse_route(std::string_view text, std::string& wrong) {
+    if (is_route(text)) return std::string{text};
+    wrong = "is not a route: write the path behind the service's name without its first slash, such as \"score\" or "
+            "\"v1/models/*\" for everything beneath";
+    return {};
+}
+
+std::optional<std::string> parse_replica_path(std::string_view text, std::string& wrong) {
+    if (text == "/" || (text.starts_with('/') && is_route(text.substr(1)))) return std::string{text};
+    wrong = "is not a path of a replica: write it with its first slash and without a query, such as \"/score\" or "
+            "\"/v1/models/*\"";
+    return {};
+}
+
 } // namespace
 
 const form<endpoint> address_form{"address", parse_address};
@@ -198,6 +266,11 @@ const form<replica> replica_form{"replica", parse_replica};
 const form<std::string> name_form{"name", parse_name};
 const form<std::string> path_form{"path", parse_path};
 const form<std::string> log_path_form{"log_path", parse_log_path};
+const form<std::string> host_header_form{"host_header", parse_host_header};
+const form<std::string> origin_form{"origin", parse_origin};
+const form<std::string> method_form{"method", parse_method};
+const form<std::string> route_form{"route", parse_route};
+const form<std::string> replica_path_form{"replica_path", parse_replica_path};
 
 std::string to_text(const endpoint& e) {
     const bool ip6 = e.host.find(':') != std::string::npos;

@@ -22,7 +22,12 @@ extern const form<std::string> host_form; // DNS name or IP literal without port
 extern const form<replica> replica_form;  // "http://HOST[:PORT]"
 extern const form<std::string> name_form; // of a service or deployment
 extern const form<std::string> path_form; // of a file or directory; not resolved here
-extern const form<std::string> log_path_form; // of a file, or "-"
+extern const form<std::string> log_path_form;     // of a file, or "-"
+extern const form<std::string> host_header_form;  // "HOST[:PORT]", as a Host field has it
+extern const form<std::string> origin_form;       // "https://HOST[:PORT]" as browsers send it, or "*"
+extern const form<std::string> method_form;       // GET, HEAD, POST, PUT, PATCH, DELETE
+extern const form<std::string> route_form;        // behind a service's prefix: "score", "v1/models/*", "*"
+extern const form<std::string> replica_path_form; // "/score", "/v1/models/*"
 
 // The text that parses to the value.
 std::string to_text(const endpoint&);

@@ -48,6 +48,11 @@ void make_absolute(settings& to, const std::string& file) {
         }
     }
     if (to.ticket_keys_dir) resolve_folder(*to.ticket_keys_dir);
+    for (auto& each : to.services) {
+        if (!each.keys) continue;
+        resolve(each.keys->primary);
+        if (each.keys->secondary) resolve(*each.keys->secondary);
+    }
     if (auto& log = to.access_log.path; log && *log != "-") resolve(*log);
 }
 
@@ -59,6 +64,15 @@ void refuse_repeated(const std::vector<certificate_files>& all, document& in) {
         in.refuse(each->pointer, "is the same pair as " +
                                      (first->pointer.empty() ? "that at the top of the file" : first->pointer) +
                                      ": keep one");
+    }
+}
+
+// With one file for both, no key could be changed while clients still hold the other.
+void refuse_one_file_for_both_keys(const std::vector<service>& services, document& in) {
+    for (const auto& each : services) {
+        if (!each.keys || each.keys->secondary != each.keys->primary) continue;
+        in.refuse(child_pointer(each.keys->pointer, "secondary_file"),
+                  "is the same file as primary_file: name another, or write null for one key only");
     }
 }
 
@@ -91,6 +105,7 @@ load_result load(const source& from, const file_text& read) {
         reader.read();
         make_absolute(made, from.file);
         refuse_repeated(made.certificates, tree);
+        refuse_one_file_for_both_keys(made.services, tree);
         made.file = from.file;
         out.warnings = reader.take_warnings();
         out.certificates = made.certificates;

@@ -30,7 +30,7 @@ struct load_result {
     // As far as they could be read, also beside problems elsewhere: so that the pairs' own can be told with them.
     std::vector<certificate_files> certificates;
     config::problems problems;         // all of them, in the file's order
-    std::vector<std::string> warnings; // left-over TLS settings with allowInsecureConnections and the like
+    std::vector<std::string> warnings; // left-over settings: of TLS with allowInsecureConnections, keys with none
 };
 
 // Splits `--set` words ("KEY=VALUE"); a word without '=' becomes a problem.
@@ -48,7 +48,8 @@ struct file_text {
 // `again`: for a reload. Then it must be a regular file; at the start a pipe will do, which gives what it holds once.
 file_text read_text(const source&, bool again);
 
-// Validates. Does not open the certificate files: tls::load_certificate does, and reports in the same form.
+// Validates. Does not open the files it names, such as certificates and keys: who uses them does, and reports in the
+// same form.
 load_result load(const source&, const file_text&);
 inline load_result load(const source& from) { return load(from, read_text(from, false)); }
 

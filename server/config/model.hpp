@@ -3,6 +3,8 @@
 // together). Built on the control thread, immutable afterwards.
 #pragma once
 
+#include "base/fault.hpp"
+
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -52,10 +54,12 @@ struct admin {
 
 struct limits {
     std::uint32_t max_connections = 50000;
-    std::uint32_t max_header_bytes = 65536;      // request line and fields together
-    std::uint32_t max_headers = 100;             // fields of one request
-    std::uint64_t max_request_bytes = 104857600; // body, after chunked decoding
-    std::uint32_t min_body_rate = 16384;         // bytes/s a client must keep over 10 s past the first 64 KiB; 0: off
+    std::uint32_t max_header_bytes = 65536;        // request line and fields together
+    std::uint32_t max_headers = 100;               // fields of one request
+    std::uint64_t max_request_bytes = 104857600;   // body, after chunked decoding
+    std::uint32_t request_buffer_bytes = 65536;    // of a body that are collected before a replica is asked for
+    std::uint64_t buffer_memory_bytes = 268435456; // of all such bodies together
+    std::uint32_t min_body_rate = 16384; // bytes/s a client must keep over 10 s past request_buffer_bytes; 0: off
 };
 
 struct timeouts {
@@ -86,22 +90,70 @@ struct replica {
     friend bool operator==(const replica&, const replica&) = default;
 };
 
+// What becomes of a request at a replica whose client has gone or whose time is up.
+enum class on_abandon : std::uint8_t {
+    finish, // its reply is read and dropped, and its slot stays taken until then: for workers that do not notice
+    cancel, // the connection is closed and the slot is free: for servers that stop when hung up on
+};
+
 struct request_settings {
     milliseconds request_timeout{5000};        // last request byte written to the replica .. its reply head
     std::optional<milliseconds> total_timeout; // whole request; null: none
+    // Azure's max_concurrent_requests_per_instance: model functions running on one replica at once; null: no cap
+    std::optional<std::uint32_t> max_concurrent_requests = 1;
+    milliseconds max_queue_wait{500};
+    std::optional<std::uint32_t> max_queue_length; // null: cap x known replicas; 0: no queue
+    config::on_abandon on_abandon = config::on_abandon::finish;
+    milliseconds abandon_max{300000}; // longest time that a slot stays taken for nobody
 };
 
 struct deployment {
     std::string name;
     std::vector<replica> replicas; // at least one
     request_settings settings;
+    std::optional<std::string> host_header; // Host towards the replica; null: the client's
+    unsigned traffic = 0;                   // percent of the requests that force no deployment
+};
+
+// Where a service's keys are; what is in the files is not looked at here.
+struct key_files {
+    std::string primary;                  // absolute path
+    std::optional<std::string> secondary; // absolute path; null: only the primary is accepted
+    std::string pointer = {};             // of the object in the configuration that names them: /services/iris/keys
+
+    // The same files, whichever service names them.
+    friend bool operator==(const key_files& a, const key_files& b) {
+        return a.primary == b.primary && a.secondary == b.secondary;
+    }
+};
+
+enum class auth_mode : std::uint8_t { key, none };
+
+using base::error_mapping;
+
+// A path of a service and the one that its replicas know it by.
+struct route {
+    std::string path;         // after the prefix, with its leading slash: "/score"; without "/*" for a subtree
+    std::string replica_path; // the same
+    bool subtree = false;     // and everything beneath: the rest of the path is kept
+    std::vector<std::string> methods{"GET", "HEAD", "POST"};
+    bool idempotent = false; // sent twice, it does no harm: what a retry may assume
+
+    friend bool operator==(const route&, const route&) = default;
 };
 
 struct service {
     std::string name;
     std::vector<std::string> hosts; // lower case, IPv6 without brackets; on these the whole path is the route
     bool require_tls = true;
-    deployment live; // the one deployment; traffic between several is not built yet
+    config::auth_mode auth = auth_mode::key;
+    std::optional<key_files> keys;      // exactly with auth_mode key
+    bool forward_authorization = false; // whether the replica sees the client's Authorization
+    config::error_mapping error_mapping = config::error_mapping::aks;
+    std::vector<std::string> cors_origins; // scheme://host[:port] as browsers send it, or "*" alone; empty: CORS is off
+    std::vector<route> routes{{"/score", "/score", false, {"GET", "HEAD", "POST"}, true},
+                              {"/swagger.json", "/swagger.json", false, {"GET", "HEAD", "POST"}, true}};
+    std::vector<deployment> deployments; // sorted by name; traffic sums to 0 or 100
 };
 
 struct settings {

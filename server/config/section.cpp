@@ -128,6 +128,18 @@ const json* section::string(std::string_view key, std::string fallback, std::str
     return nullptr;
 }
 
+const json* section::required_string(std::string_view key, std::string_view form_name, std::string_view remedy) {
+    const auto* v = describe(
+        key, {.pattern = {}, .type = "string", .fallback = "", .required = true, .form = std::string{form_name}});
+    if (v == nullptr) {
+        if (object_ != nullptr) refuse(pointer(key), "is missing: " + std::string{remedy});
+        return nullptr;
+    }
+    if (v->is_string()) return v;
+    refuse_type(key, *v, "a string");
+    return nullptr;
+}
+
 const json* section::checked_array(std::string_view key, const json* v, const std::string& of) {
     if (v == nullptr || v->is_array()) return v;
     refuse_type(key, *v, "a list of " + of);
@@ -160,25 +172,23 @@ const json* section::required_array(std::string_view key, std::string_view form_
     return checked_array(key, v, "strings");
 }
 
-const json* section::choice(std::string_view key, const std::vector<std::string>& words, std::string fallback) {
+const json* section::choice(std::string_view key, const std::vector<std::string>& words,
+                            std::initializer_list<std::string_view> unbuilt, std::string fallback) {
     const auto* v = describe(key, {.pattern = {}, .type = "string", .fallback = std::move(fallback), .words = words});
     if (v == nullptr || (v->is_string() && std::count(words.begin(), words.end(), *v) != 0)) return v;
     std::string wanted;
     for (const auto& word : words) wanted += (wanted.empty() ? "\"" : " or \"") + word + "\"";
-    refuse_type(key, *v, wanted);
+    if (std::count(unbuilt.begin(), unbuilt.end(), *v) != 0) {
+        refuse(pointer(key), v->dump() + " is not built yet: write " + wanted);
+    } else {
+        refuse_type(key, *v, wanted);
+    }
     return nullptr;
 }
 
-void section::constant(std::string_view key, std::string_view word, std::string_view remedy) {
-    const auto* v = describe(
-        key, {.pattern = {}, .type = "string", .fallback = "", .required = true, .words = {std::string{word}}});
-    if (object_ == nullptr || (v != nullptr && *v == word)) return;
-    refuse(pointer(key), (v == nullptr ? "is missing: " : "cannot be " + shown(*v) + ": ") + std::string{remedy});
-}
-
-const json* section::member(std::string_view key, std::string type) {
+const json* section::member(std::string_view key, std::string type, std::string fallback) {
     const bool nullable = type.ends_with("|null");
-    const auto* v = describe(key, {.pattern = {}, .type = std::move(type), .fallback = "{}"});
+    const auto* v = describe(key, {.pattern = {}, .type = std::move(type), .fallback = std::move(fallback)});
     if (v == nullptr || v->is_object() || (nullable && v->is_null())) return v;
     refuse_type(key, *v, nullable ? "an object or null" : "an object");
     return nullptr;
@@ -206,6 +216,25 @@ const json* section::named(std::string_view key, std::int64_t minimum, std::opti
         refuse(pointer(key), "must " + std::string{rule} + "; it holds " + std::to_string(count));
     }
     return v;
+}
+
+const json* section::names(std::string_view key, std::string_view form_name) {
+    const auto* v = describe(key, {.pattern = {}, .type = "object", .fallback = "", .form = std::string{form_name}});
+    if (v == nullptr || v->is_object()) return v;
+    refuse_type(key, *v, "an object");
+    return nullptr;
+}
+
+bool section::checked_integer(const std::string& at, const json& value, range allowed) {
+    if (value.is_number_integer() && within(value, allowed)) return true;
+    refuse(at, "must be an integer " + span(allowed.minimum, allowed.maximum, "") + ", not " + shown(value));
+    return false;
+}
+
+void section::describe_any(std::string_view key, key_description description) {
+    if (descriptions_ == nullptr) return;
+    description.pattern = child_pointer(pointer(key), "*");
+    descriptions_->push_back(std::move(description));
 }
 
 const json* section::checked_object(const std::string& at, const json& value) {

@@ -44,6 +44,14 @@ public:
         if (const json* v = number(key, to, allowed, unit, "integer")) to = v->get<Integer>();
     }
 
+    // Null empties it.
+    template <std::integral Integer>
+    void integer(std::string_view key, std::optional<Integer>& to, range allowed) {
+        const auto fallback = to ? json(*to) : json();
+        if (const json* v = number(key, fallback, allowed, "", "integer|null"))
+            to = v->is_null() ? std::nullopt : std::optional{v->template get<Integer>()};
+    }
+
     void duration(std::string_view key, std::chrono::milliseconds& to, range allowed) {
         if (const json* v = number(key, to.count(), allowed, "ms", "integer")) to = from(*v);
     }
@@ -73,6 +81,14 @@ public:
         }
     }
 
+    // Must be there; `remedy` says what to do when it is not.
+    void required_text(std::string_view key, std::string& to, const form<std::string>& wanted,
+                       std::string_view remedy) {
+        if (const json* v = required_string(key, wanted.name, remedy)) {
+            if (auto parsed = parse(*v, pointer(key), wanted)) to = std::move(*parsed);
+        }
+    }
+
     // A list of texts. The result holds the pointer of each item in `to`. An item that is refused is left out; when
     // all are, `to` stays at the default, so that an empty list is always one that was written.
     template <class T>
@@ -87,33 +103,38 @@ public:
         return items(required_array(key, wanted.name), key, to, wanted);
     }
 
-    // One of some words, each standing for a value.
+    // One of some words, each standing for a value; `unbuilt` are those that the contract has and this version does
+    // not. Answers whether `to` is what was asked for: false when something else was written.
     template <class Enum>
-    void word(std::string_view key, Enum& to, std::initializer_list<std::pair<std::string_view, Enum>> words) {
+    bool word(std::string_view key, Enum& to, std::initializer_list<std::pair<std::string_view, Enum>> words,
+              std::initializer_list<std::string_view> unbuilt = {}) {
         std::vector<std::string> names;
         std::string fallback;
         for (const auto& [name, value] : words) {
             names.emplace_back(name);
             if (value == to) fallback = json(name).dump();
         }
-        const auto* v = choice(key, names, fallback);
+        const auto* v = choice(key, names, unbuilt, fallback);
         for (const auto& [name, value] : words) {
             if (v != nullptr && *v == name) to = value;
         }
+        return v != nullptr || !given(key);
     }
-
-    // A key that must be there with the one word; `remedy` says why and what to do.
-    void constant(std::string_view key, std::string_view word, std::string_view remedy);
 
     // An object with keys of its own: read(section&).
     template <class Read>
     void object(std::string_view key, Read read) {
-        enter(member(key, "object"), pointer(key), read);
+        enter(member(key, "object", "{}"), pointer(key), read);
+    }
+    // The same without a default: whether it may be absent is for the caller to say.
+    template <class Read>
+    void optional_object(std::string_view key, Read read) {
+        enter(member(key, "object", ""), pointer(key), read);
     }
     // The same where null is allowed: then nothing is read and the answer is true.
     template <class Read>
     bool object_or_null(std::string_view key, Read read) {
-        const auto* v = member(key, "object|null");
+        const auto* v = member(key, "object|null", "{}");
         if (v != nullptr && v->is_null()) return true;
         enter(v, pointer(key), read);
         return false;
@@ -134,6 +155,48 @@ public:
             if (object == nullptr) continue;
             enter(object, entry, [&read, &name = name](section& inner) { read(inner, name); });
         }
+    }
+
+    // An object whose keys are names and whose values are integers: take(name, value) for each good one, sorted by
+    // name. Answers whether it is there.
+    template <class Take>
+    bool integers(std::string_view key, range allowed, Take take) {
+        const auto* v = names(key, name_form.name);
+        describe_any(
+            key,
+            {.pattern = {}, .type = "integer", .fallback = "", .minimum = allowed.minimum, .maximum = allowed.maximum});
+        if (v == nullptr) return false;
+        for (const auto& [name, value] : v->items())
+            if (checked_integer(child_pointer(pointer(key), name), value, allowed))
+                take(name, value.template get<std::int64_t>());
+        return true;
+    }
+
+    // An object whose values are texts or objects: text(name, value) or read(section&, name) for each, sorted by name.
+    // Answers whether it is there. It may not be empty.
+    template <class Text, class Read>
+    bool texts_or_objects(std::string_view key, std::string_view key_form, const form<std::string>& wanted, Text text,
+                          Read read) {
+        const auto* v = names(key, key_form);
+        const auto at = pointer(key);
+        if (descriptions_ != nullptr) {
+            describe_any(key,
+                         {.pattern = {}, .type = "object|string", .fallback = "", .form = std::string{wanted.name}});
+            enter(nullptr, child_pointer(at, "*"), [&read](section& inner) { read(inner, std::string{}); });
+        }
+        if (v == nullptr) return false;
+        if (v->empty()) refuse(at, "is empty: give at least one, or leave it out");
+        for (const auto& [name, value] : v->items()) {
+            const auto entry = child_pointer(at, name);
+            if (value.is_object()) {
+                enter(&value, entry, [&read, &name = name](section& inner) { read(inner, name); });
+            } else if (!value.is_string()) {
+                refuse_text(entry, value, "must be a string or an object");
+            } else if (auto parsed = parse(value, entry, wanted)) {
+                text(name, std::move(*parsed));
+            }
+        }
+        return true;
     }
 
     // A list of objects, empty by default: read(section&) for each, in the order of the file. Answers whether any is
@@ -169,13 +232,18 @@ private:
     // Each describes the key and answers the value when it is there and of the type, else null.
     const json* number(std::string_view key, const json& fallback, range, std::string_view unit, std::string type);
     const json* string(std::string_view key, std::string fallback, std::string_view form_name, std::string type);
+    const json* required_string(std::string_view key, std::string_view form_name, std::string_view remedy);
     const json* array(std::string_view key, std::string fallback, std::string_view form_name);
     const json* object_array(std::string_view key);
     const json* required_array(std::string_view key, std::string_view form_name);
-    const json* choice(std::string_view key, const std::vector<std::string>& words, std::string fallback);
-    const json* member(std::string_view key, std::string type);
+    const json* choice(std::string_view key, const std::vector<std::string>& words,
+                       std::initializer_list<std::string_view> unbuilt, std::string fallback);
+    const json* member(std::string_view key, std::string type, std::string fallback);
     const json* named(std::string_view key, std::int64_t minimum, std::optional<std::int64_t> maximum,
                       std::string_view rule);
+    const json* names(std::string_view key, std::string_view form_name);
+    bool checked_integer(const std::string& at, const json&, range allowed);
+    void describe_any(std::string_view key, key_description);
     // Null when it is refused.
     const json* checked_array(std::string_view key, const json*, const std::string& of);
     const json* checked_object(const std::string& at, const json&);

@@ -15,6 +15,8 @@ constexpr range timeout_or_none{0, timeout.maximum};
 constexpr std::array<std::string_view, 3> file_form{"sslCertPemFile", "sslKeyPemFile", "sslCname"};
 constexpr std::array<std::string_view, 2> secret_form{"sslSecret", "sslCname"};
 
+constexpr std::string_view without_tls = "allowInsecureConnections is true";
+
 std::string joined(std::span<const std::string_view> words) {
     std::string text;
     for (std::size_t i = 0; i < words.size(); ++i) {
@@ -70,9 +72,9 @@ void settings_reader::read_tls(section& in) {
 
     const auto given = given_of_pair(in);
     if (to_.allow_insecure_connections) {
-        for (const auto name : given) warn_unused(in.pointer(name));
-        if (more) warn_unused(in.pointer("certificates"));
-        if (to_.ticket_keys_dir) warn_unused(in.pointer("ticket_keys_dir"));
+        for (const auto name : given) warn_unused(in.pointer(name), without_tls);
+        if (more) warn_unused(in.pointer("certificates"), without_tls);
+        if (to_.ticket_keys_dir) warn_unused(in.pointer("ticket_keys_dir"), without_tls);
         to_.ticket_keys_dir.reset();
     } else if (in.reading() && given.empty() && more) {
         in.refuse(in.pointer("certificates"),
@@ -120,9 +122,9 @@ form<std::string> settings_reader::tls_form(const form<std::string>& wanted) con
     return {wanted.name, [](std::string_view text, std::string&) { return std::optional{std::string{text}}; }};
 }
 
-void settings_reader::warn_unused(const std::string& pointer) {
-    warnings_.push_back(to_string(
-        problem{document_.origin_of(pointer), pointer, "is not used, because allowInsecureConnections is true"}));
+void settings_reader::warn_unused(const std::string& pointer, std::string_view because) {
+    warnings_.push_back(
+        to_string(problem{document_.origin_of(pointer), pointer, "is not used, because " + std::string{because}}));
 }
 
 void settings_reader::read_listen(section& in) {
@@ -165,8 +167,10 @@ void settings_reader::read_limits(section& in) {
     in.integer("max_header_bytes", limits.max_header_bytes, {1024, 1'048'576}, "bytes");
     in.integer("max_headers", limits.max_headers, {1, 1000});
     in.integer("max_request_bytes", limits.max_request_bytes, {1, std::int64_t{1} << 40}, "bytes");
+    in.integer("request_buffer_bytes", limits.request_buffer_bytes, {1024, 1 << 24}, "bytes");
+    in.integer("buffer_memory_bytes", limits.buffer_memory_bytes, {1 << 20, std::int64_t{1} << 40}, "bytes");
     in.integer("min_body_rate", limits.min_body_rate, {0, 1 << 30}, "bytes/s");
-    in.not_built({"max_connections_per_ip", "request_buffer_bytes", "buffer_memory_bytes", "allow", "deny"});
+    in.not_built({"max_connections_per_ip", "allow", "deny"});
 }
 
 void settings_reader::read_timeouts(section& in) {
@@ -184,50 +188,6 @@ void settings_reader::read_timeouts(section& in) {
 void settings_reader::read_access_log(section& in) {
     in.text("path", to_.access_log.path, log_path_form);
     in.word("format", to_.access_log.format, {{"json", log_format::json}});
-}
-
-void settings_reader::read_service(section& in, const std::string& name) {
-    service to{.name = name, .hosts = {}, .live = {}};
-    const auto pointers = in.list("hosts", to.hosts, host_form);
-    for (std::size_t i = 0; i < pointers.size(); ++i) {
-        const auto [first, fresh] = hosts_.emplace(to.hosts[i], pointers[i]);
-        if (!fresh) {
-            in.refuse(pointers[i], "\"" + to.hosts[i] + "\" is taken by " + first->second +
-                                       ": a host leads to one service, so name it once");
-        }
-    }
-    in.boolean("require_tls", to.require_tls);
-    in.constant("auth_mode", "none",
-                "authentication by key or token is not built yet, so write \"auth_mode\": \"none\" to run this service "
-                "open to everyone who can reach it");
-    in.entries("deployments", 1, 1, "hold exactly one deployment, as traffic between several is not built yet",
-               [this, &to](section& inner, const std::string& deployment_name) {
-                   to.live.name = deployment_name;
-                   read_deployment(inner, to.live);
-               });
-    in.not_built({"keys", "forward_authorization", "traffic", "mirror_traffic", "error_mapping", "cors", "rate_limit",
-                  "routes"});
-    if (in.reading()) to_.services.push_back(std::move(to));
-}
-
-void settings_reader::read_deployment(section& in, deployment& to) {
-    const auto pointers = in.required_list("replicas", to.replicas, replica_form);
-    for (std::size_t i = 0; i < pointers.size(); ++i) {
-        const auto same = [&one = to.replicas[i]](const replica& other) {
-            return one.host == other.host && one.port == other.port;
-        };
-        const auto first = std::find_if(to.replicas.begin(), to.replicas.end(), same) - to.replicas.begin();
-        if (const auto index = static_cast<std::size_t>(first); index < i) {
-            in.refuse(pointers[i], to.replicas[i].url + " is the same replica as " + pointers[index] + ": keep one");
-        }
-    }
-    in.object("request_settings", [&settings = to.settings](section& inner) {
-        inner.duration("request_timeout_ms", settings.request_timeout, timeout);
-        inner.duration("total_timeout_ms", settings.total_timeout, timeout);
-        inner.not_built({"max_concurrent_requests_per_instance", "max_queue_wait_ms", "max_queue_length", "on_abandon",
-                         "abandon_max_ms"});
-    });
-    in.not_built({"readiness_probe", "host_header"});
 }
 
 } // namespace scoregate::config

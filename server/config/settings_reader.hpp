@@ -32,12 +32,16 @@ private:
     void read_timeouts(section&);
     void read_access_log(section&);
     void read_service(section&, const std::string& name);
+    void read_authentication(section&, service& to);
+    void read_cors(section&, service& to);
+    void read_routes(section&, service& to);
+    void read_deployments(section&, service& to);
     void read_deployment(section&, deployment& to);
     void claim_address(const endpoint&, const std::string& pointer);
 
     // The form, or any text without TLS: what is left over of its settings is not checked and only told.
     form<std::string> tls_form(const form<std::string>&) const;
-    void warn_unused(const std::string& pointer);
+    void warn_unused(const std::string& pointer, std::string_view because);
 
     document& document_;
     settings& to_;

@@ -2,44 +2,74 @@
 
 namespace scoregate::control {
 
-std::shared_ptr<const routing::snapshot> assembly::build(const config::settings& settings, const discovery& names) {
+namespace {
+
+routing::admission admission_of(const config::request_settings& settings) {
+    routing::admission made;
+    made.slots_per_replica = settings.max_concurrent_requests;
+    if (settings.max_queue_length) made.queue_length = *settings.max_queue_length;
+    return made;
+}
+
+} // namespace
+
+assembly::live assembly::state(const key& which) {
+    if (const auto known = live_.find(which); known != live_.end()) return known->second;
+    live made;
+    if (which.second.empty())
+        made.places = std::make_shared<routing::traffic_places>(cores_);
+    else
+        made.replicas = std::make_shared<routing::deployment>();
+    made.metrics = std::make_shared<telemetry::service_metrics>(which.first, which.second, cores_);
+    return made;
+}
+
+std::shared_ptr<const routing::snapshot> assembly::build(const config::settings& settings, const discovery& names,
+                                                         const key_source& keys_of) {
     std::map<key, live> kept;
     std::vector<routing::service> services;
     for (const auto& wanted : settings.services) {
-        const key which{wanted.name, wanted.live.name};
-        auto state = live_[which];
-        if (!state.replicas) {
-            state.replicas = std::make_shared<routing::deployment>();
-            state.metrics = std::make_shared<telemetry::service_metrics>(wanted.name, wanted.live.name, cores_);
-        }
-        std::vector<routing::replica_settings> replicas;
-        for (const auto& each : wanted.live.replicas) replicas.push_back({each.url, names.addresses(each)});
-        state.replicas->update(std::move(replicas));
-
+        const key whole{wanted.name, ""};
+        auto common = state(whole);
         routing::service made;
         made.name = wanted.name;
         made.require_tls = wanted.require_tls;
-        made.deployment_name = wanted.live.name;
-        made.request_timeout = wanted.live.settings.request_timeout;
-        made.total_timeout = wanted.live.settings.total_timeout.value_or(std::chrono::milliseconds{0});
-        made.replicas = state.replicas;
-        made.metrics = state.metrics;
+        if (wanted.keys) made.keys = keys_of(wanted.name);
+        made.forward_authorization = wanted.forward_authorization;
+        made.error_mapping = wanted.error_mapping;
+        made.cors_origins = wanted.cors_origins;
+        for (const auto& each : wanted.routes) made.routes.emplace_back(each);
+        made.places = common.places;
+        made.metrics = common.metrics;
+        kept.emplace(whole, std::move(common));
+
+        std::vector<unsigned> percents;
+        for (const auto& each : wanted.deployments) {
+            const key which{wanted.name, each.name};
+            auto own = state(which);
+            std::vector<routing::replica_settings> replicas;
+            for (const auto& replica : each.replicas) replicas.push_back({replica.url, names.addresses(replica)});
+            own.replicas->update(std::move(replicas), admission_of(each.settings));
+            made.targets.push_back(
+                {each.name, each.settings, each.host_header.value_or(""), own.replicas, own.metrics});
+            percents.push_back(each.traffic);
+            kept.emplace(which, std::move(own));
+        }
+        made.split = routing::traffic(percents);
         services.push_back(std::move(made));
-        kept.emplace(which, std::move(state));
     }
     live_ = std::move(kept);
     return std::make_shared<const routing::snapshot>(settings, std::move(services));
 }
 
-std::vector<routing::deployment::replica_state> assembly::replicas(const config::service& service) const {
-    const auto found = live_.find({service.name, service.live.name});
-    if (found == live_.end()) return {};
-    return found->second.replicas->states();
+routing::deployment::state assembly::state_of(const std::string& service, const std::string& deployment) const {
+    const auto found = live_.find({service, deployment});
+    return found == live_.end() ? routing::deployment::state{} : found->second.replicas->look();
 }
 
-std::vector<std::shared_ptr<telemetry::service_metrics>> assembly::metrics() const {
-    std::vector<std::shared_ptr<telemetry::service_metrics>> all;
-    for (const auto& [which, state] : live_) all.push_back(state.metrics);
+std::vector<assembly::counted> assembly::counts() const {
+    std::vector<counted> all;
+    for (const auto& [which, state] : live_) all.push_back({state.metrics, state.replicas});
     return all;
 }
 

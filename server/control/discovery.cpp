@@ -25,11 +25,12 @@ base::task<bool> discovery::resolve(const config::settings& settings) {
     bool changed = false;
     std::set<std::string_view> asked;
     for (const auto& service : settings.services)
-        for (const auto& replica : service.live.replicas) {
-            if (is_literal(replica.host) || !asked.insert(replica.host).second) continue;
-            const bool differs = co_await resolve(replica);
-            changed = changed || differs;
-        }
+        for (const auto& deployment : service.deployments)
+            for (const auto& replica : deployment.replicas) {
+                if (is_literal(replica.host) || !asked.insert(replica.host).second) continue;
+                const bool differs = co_await resolve(replica);
+                changed = changed || differs;
+            }
     co_return changed;
 }
 
@@ -63,10 +64,11 @@ std::vector<base::tcp::endpoint> discovery::addresses(const config::replica& rep
 }
 
 bool discovery::has_names(const config::settings& settings) {
-    return std::any_of(settings.services.begin(), settings.services.end(), [](const auto& service) {
-        return std::any_of(service.live.replicas.begin(), service.live.replicas.end(),
-                           [](const auto& replica) { return !is_literal(replica.host); });
-    });
+    for (const auto& service : settings.services)
+        for (const auto& deployment : service.deployments)
+            for (const auto& replica : deployment.replicas)
+                if (!is_literal(replica.host)) return true;
+    return false;
 }
 
 } // namespace scoregate::control

@@ -47,19 +47,24 @@ std::vector<std::string> keep_restart_only(config::settings& next, const config:
 }
 
 reloader::reloader(base::executor where, base::background& files, config::source source, config::settings running,
-                   const tls::content_digest& content, tls_reloader& tls, assembly& build, discovery& names,
-                   publish out)
+                   const tls::content_digest& content, tls_reloader& tls, key_reloader& keys, assembly& build,
+                   discovery& names, publish out)
     : where_(where),
       files_(files),
       source_(std::move(source)),
       running_(std::move(running)),
       tls_(tls),
+      keys_(keys),
       assembly_(build),
       names_(names),
       publish_(std::move(out)),
       unit_("configuration", content, patience),
       watch_(where),
       turn_(where) {}
+
+std::shared_ptr<const routing::snapshot> reloader::build() {
+    return assembly_.build(running_, names_, [this](const std::string& service) { return keys_.of(service); });
+}
 
 base::task<config::problems> reloader::reload() {
     co_await turn_.take();
@@ -84,9 +89,12 @@ base::task<config::problems> reloader::reload_now(bool insist) {
     auto& loaded = found->loaded;
     auto problems = std::move(loaded.problems);
     tls_material material;
+    key_material keys;
     if (loaded.value) {
         material = co_await tls_.prepare(*loaded.value);
+        keys = co_await keys_.prepare(*loaded.value);
         problems = std::move(material.problems);
+        problems.insert(problems.end(), keys.problems.begin(), keys.problems.end());
     }
     if (!problems.empty()) {
         const bool failed = unit_.refuse(found->content, problems, insist, std::chrono::steady_clock::now());
@@ -99,11 +107,13 @@ base::task<config::problems> reloader::reload_now(bool insist) {
         loaded.warnings.push_back(pointer + " has changed, which only a restart applies; the rest is in force");
     co_await names_.resolve(next);
     for (const auto& each : loaded.warnings) telemetry::log().warn("reload: {}", each);
+    for (const auto& each : keys.warnings) telemetry::log().warn("reload: {}", each);
     for (const auto& each : material.alarms) telemetry::log().error("reload: {}", each);
     running_ = std::move(next);
     // Contexts before the snapshot that needs them; what a core is posted arrives in order.
     tls_.adopt(std::move(material), running_);
-    publish_(assembly_.build(running_, names_));
+    keys_.adopt(std::move(keys), running_);
+    publish_(build());
     unit_.accept(found->content);
     telemetry::log().info("reload: the configuration is in force");
     co_return config::problems{};
@@ -136,7 +146,7 @@ base::task<> reloader::follow_names() {
         if (turn_.taken() || !discovery::has_names(running_)) continue;
         co_await turn_.take();
         const bool changed = co_await names_.resolve(running_);
-        if (changed) publish_(assembly_.build(running_, names_));
+        if (changed) publish_again();
         turn_.give_back();
     }
 }

@@ -8,6 +8,7 @@
 #include "control/assembly.hpp"
 #include "control/discovery.hpp"
 #include "control/file_watch.hpp"
+#include "control/key_reloader.hpp"
 #include "control/reload_unit.hpp"
 #include "control/tls_reloader.hpp"
 #include "control/turn.hpp"
@@ -24,9 +25,10 @@ public:
     using publish = std::function<void(std::shared_ptr<const routing::snapshot>)>;
 
     // `running` is what the process started with, `content` what its file held then: the restart-only values stay in
-    // force. `publish` posts to the cores. `files` reads, `tls` reads the certificates that a new configuration names.
+    // force. `publish` posts to the cores. `files` reads, `tls` and `keys` read what a new configuration names.
     reloader(base::executor where, base::background& files, config::source source, config::settings running,
-             const tls::content_digest& content, tls_reloader& tls, assembly& build, discovery& names, publish out);
+             const tls::content_digest& content, tls_reloader& tls, key_reloader& keys, assembly& build,
+             discovery& names, publish out);
 
     // Reads the configuration again because somebody asks. Empty: it is in force. Problems and warnings are logged.
     base::task<config::problems> reload();
@@ -34,6 +36,11 @@ public:
     base::task<> follow_file();
     // Asks again for the names of replicas, for as long as the loop runs, and publishes what has changed.
     base::task<> follow_names();
+
+    // A snapshot of what is in force.
+    std::shared_ptr<const routing::snapshot> build();
+    // Publishes it: keys have changed.
+    void publish_again() { publish_(build()); }
 
     const config::settings& running() const { return running_; }
     const reload_unit& unit() const { return unit_; }
@@ -46,6 +53,7 @@ private:
     config::source source_;
     config::settings running_;
     tls_reloader& tls_;
+    key_reloader& keys_;
     assembly& assembly_;
     discovery& names_;
     publish publish_;

@@ -152,6 +152,17 @@ result<void> read_connection(std::string_view value, connection_options& options
 
 } // namespace
 
+method method_of(std::string_view name) {
+    if (name == "POST") return method::post;
+    if (name == "GET") return method::get;
+    if (name == "HEAD") return method::head;
+    if (name == "PUT") return method::put;
+    if (name == "PATCH") return method::patch;
+    if (name == "DELETE") return method::remove;
+    if (name == "OPTIONS") return method::options;
+    return method::other;
+}
+
 bool equals_ignoring_case(std::string_view a, std::string_view b) {
     return a.size() == b.size() &&
            std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
@@ -163,12 +174,13 @@ field_id identify(std::string_view name) {
         field_id id;
     };
     // By length, so that most names are told apart without looking at them.
-    static constexpr std::array<known, 25> names{{
+    static constexpr std::array<known, 28> names{{
         {"te", field_id::hop_by_hop},
         {"host", field_id::host},
         {"date", field_id::date},
         {"proxy", field_id::forwarding},
         {"expect", field_id::expect},
+        {"origin", field_id::origin},
         {"trailer", field_id::hop_by_hop},
         {"upgrade", field_id::hop_by_hop},
         {"forwarded", field_id::forwarding},
@@ -189,6 +201,8 @@ field_id identify(std::string_view name) {
         {"x-ms-client-request-id", field_id::client_request_id},
         {"azureml-model-deployment", field_id::azureml_model_deployment},
         {"proxy-authentication-info", field_id::hop_by_hop},
+        {"access-control-request-method", field_id::request_method},
+        {"access-control-request-headers", field_id::request_headers},
     }};
     // Where the names of each length begin.
     static constexpr auto of_length = [] {
@@ -202,10 +216,13 @@ field_id identify(std::string_view name) {
         const auto& each = names[i];
         if (lower(name.front()) == each.name.front() && equals_ignoring_case(name, each.name)) return each.id;
     }
-    constexpr std::string_view forwarded_prefix = "x-forwarded-";
+    constexpr std::string_view forwarded_prefix = "x-forwarded-", access_control_prefix = "access-control-";
     if (name.size() >= forwarded_prefix.size() && lower(name.front()) == 'x' &&
         equals_ignoring_case(name.substr(0, forwarded_prefix.size()), forwarded_prefix))
         return field_id::forwarding;
+    if (name.size() >= access_control_prefix.size() && lower(name.front()) == 'a' &&
+        equals_ignoring_case(name.substr(0, access_control_prefix.size()), access_control_prefix))
+        return field_id::access_control;
     return field_id::other;
 }
 
@@ -241,6 +258,8 @@ result<void> request_head::parse(std::string_view bytes, const head_limits& limi
     method_name = path = query = {};
     body = {};
     host = client_request_id = traceparent = forced_deployment = user_agent = authority_ = {};
+    authorization = origin = preflight_method = preflight_headers = {};
+    authorization_repeated = false;
     expects_continue = has_length_ = has_encoding_ = has_host_ = connection_close_ = connection_keep_alive_ = false;
     nominated.clear();
     if (auto r = parse_request_line(take_line(bytes)); !r) return r;
@@ -263,10 +282,7 @@ result<void> request_head::parse_request_line(std::string_view line) {
     if (version != "HTTP/1.1" && version != "HTTP/1.0")
         return fail(fault::bad_request, "The version is not HTTP/1.1 or HTTP/1.0 (RFC 9112 2.3)");
     minor_version = version.back() - '0';
-    verb = method_name == "POST"   ? method::post
-           : method_name == "GET"  ? method::get
-           : method_name == "HEAD" ? method::head
-                                   : method::other;
+    verb = method_of(method_name);
     if (target.empty() || !all_of(target, target_characters))
         return fail(fault::bad_request, "The request target has a forbidden character (RFC 9112 3.2)");
     if (target.front() != '/') {
@@ -283,7 +299,7 @@ result<void> request_head::parse_request_line(std::string_view line) {
             if (authority_.empty() || target.front() != '/')
                 return fail(fault::bad_request,
                             "An absolute request target without authority or path (RFC 9112 3.2.2)");
-        } else if (verb != method::other)
+        } else if (verb != method::other && verb != method::options)
             return fail(fault::bad_request, "The request target does not begin with a slash (RFC 9112 3.2.1)");
     }
     const auto mark = target.find('?');
@@ -337,6 +353,13 @@ result<void> request_head::note(const field& each) {
         forced_deployment = each.value;
         return {};
     case field_id::user_agent: user_agent = each.value; return {};
+    case field_id::authorization:
+        authorization_repeated = authorization.data() != nullptr;
+        authorization = each.value;
+        return {};
+    case field_id::origin: origin = each.value; return {};
+    case field_id::request_method: preflight_method = each.value; return {};
+    case field_id::request_headers: preflight_headers = each.value; return {};
     default: return {};
     }
 }

@@ -22,6 +22,7 @@ using base::result;
 // Fields that the front-end looks at; the others are only passed on.
 enum class field_id : std::uint8_t {
     other,
+    access_control, // Access-Control-*: ours to say where CORS is on
     authorization,
     azureml_model_deployment,
     connection,
@@ -30,9 +31,12 @@ enum class field_id : std::uint8_t {
     expect,
     hop_by_hop, // Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer, Upgrade
     host,
-    forwarding,  // Forwarded, X-Forwarded-*, X-Real-IP, Proxy: ours alone to say
-    fault_token, // X-Scoregate-Fault: ours alone to say
-    request_id,  // X-Request-Id, X-MS-Request-Id: ours alone to say
+    origin,
+    request_headers, // Access-Control-Request-Headers
+    request_method,  // Access-Control-Request-Method
+    forwarding,      // Forwarded, X-Forwarded-*, X-Real-IP, Proxy: ours alone to say
+    fault_token,     // X-Scoregate-Fault: ours alone to say
+    request_id,      // X-Request-Id, X-MS-Request-Id: ours alone to say
     client_request_id,
     traceparent,
     transfer_encoding,
@@ -63,7 +67,11 @@ struct body_framing {
     std::uint64_t length = 0;
 };
 
-enum class method : std::uint8_t { get, head, post, other };
+// `remove` is DELETE.
+enum class method : std::uint8_t { get, head, post, put, patch, remove, options, other };
+
+// The method of that name, which is case-sensitive (RFC 9110 9.1).
+method method_of(std::string_view name);
 
 class request_head {
 public:
@@ -77,6 +85,9 @@ public:
     int minor_version = 1;
     std::string_view host; // as sent, with port; empty only with HTTP/1.0
     std::string_view client_request_id, traceparent, forced_deployment, user_agent;
+    std::string_view authorization;
+    bool authorization_repeated = false;
+    std::string_view origin, preflight_method, preflight_headers; // https://fetch.spec.whatwg.org/#http-requests
     body_framing body;
     bool keep_alive = true;
     bool expects_continue = false;

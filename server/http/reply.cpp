@@ -17,10 +17,11 @@ std::string whole_reply(unsigned status, std::string_view fields, std::string_vi
     out.append(reason_phrase(status)).append("\r\n").append(fields);
     line("Date", about.date);
     if (!body.empty()) line("Content-Type", content_type);
-    line("Content-Length", std::to_string(body.size()));
+    if (status != 204) line("Content-Length", std::to_string(body.size())); // RFC 9110 8.6
     line("x-request-id", about.identity.id.view());
     line("x-ms-request-id", about.identity.id.view());
     if (about.identity.client.size != 0) line("x-ms-client-request-id", about.identity.client.view());
+    if (!about.allowed_origin.empty()) out.append(cors_lines(about.allowed_origin));
     if (about.close) line("Connection", "close");
     out.append("\r\n");
     if (!about.head_only) out.append(body);
@@ -43,13 +44,21 @@ std::string fault_reply(const base::failure& why, std::string_view service, cons
 
     std::string fields = "x-scoregate-fault: ";
     fields.append(row.token).append("\r\n");
-    if (why.kind == base::fault::method_not_allowed) fields.append("Allow: GET, HEAD, POST\r\n");
-    if (why.kind == base::fault::no_ready_replica || why.kind == base::fault::overloaded)
-        fields.append("Retry-After: 1\r\n");
-    return whole_reply(row.status, fields, "application/json", body, about);
+    if (row.status == 401) fields.append("WWW-Authenticate: Bearer\r\n"); // RFC 9110 11.6.1, RFC 6750 3
+    if (why.kind == base::fault::method_not_allowed) fields.append("Allow: ").append(why.detail).append("\r\n");
+    if (why.retry_after != 0) fields.append("Retry-After: ").append(std::to_string(why.retry_after)).append("\r\n");
+    return whole_reply(base::status(why.kind, about.mapping), fields, "application/json", body, about);
 }
 
 std::string healthy_reply(const own_reply& about) { return whole_reply(200, "", "text/plain", "Healthy", about); }
+
+std::string preflight_reply(std::string_view methods, std::string_view fields, const own_reply& about) {
+    std::string lines = "Access-Control-Allow-Methods: ";
+    lines.append(methods).append("\r\n");
+    if (!fields.empty()) lines.append("Access-Control-Allow-Headers: ").append(fields).append("\r\n");
+    lines.append("Access-Control-Max-Age: 600\r\n");
+    return whole_reply(204, lines, "", "", about);
+}
 
 std::string redirect_reply(std::string_view location, const own_reply& about) {
     return whole_reply(308, "Location: " + std::string(location) + "\r\n", "", "", about);

@@ -14,13 +14,18 @@ struct own_reply {
     std::string_view date;
     bool close = false;     // says Connection: close
     bool head_only = false; // the request was HEAD (RFC 9110 9.3.2)
+    base::error_mapping mapping = base::error_mapping::aks;
+    std::string_view allowed_origin{}; // of a page that may read it; empty: no CORS
 };
 
-// {"error":{"code","message","side","request_id"}} with x-scoregate-fault, and Allow or Retry-After where the status
-// wants it. `service` may be empty. Allocates: errors are not the hot path.
+// {"error":{"code","message","side","request_id"}} with x-scoregate-fault, and Allow, Retry-After or
+// WWW-Authenticate where the status wants it. `service` may be empty. Allocates: errors are not the hot path.
 std::string fault_reply(const base::failure&, std::string_view service, const own_reply&);
 // 200 `Healthy` as the scoring container gives it.
 std::string healthy_reply(const own_reply&);
+// 204 to a preflight of an allowed origin (https://fetch.spec.whatwg.org/#cors-preflight-fetch). `methods` are those of
+// the route, `fields` the ones that the page asks to send.
+std::string preflight_reply(std::string_view methods, std::string_view fields, const own_reply&);
 // 308 to `location` (RFC 9110 15.4.9).
 std::string redirect_reply(std::string_view location, const own_reply&);
 // Where the redirect points: the configured name, never the client's Host. 443 is left out (RFC 3986 6.2.3).

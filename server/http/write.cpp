@@ -7,7 +7,7 @@ namespace scoregate::http {
 namespace {
 
 // What is added to a head beside the fields that are passed on: names, ids, timings and numbers together.
-constexpr std::size_t room_for_ours = 1024;
+constexpr std::size_t room_for_ours = 2048;
 
 void number(base::buffer& out, std::uint64_t value) {
     const auto room = out.writable();
@@ -55,22 +55,25 @@ std::size_t room_for_fields(const std::vector<field>& fields) {
 
 } // namespace
 
-std::size_t room_for(const request_head& head, std::string_view replica_path) {
-    return room_for_fields(head.fields) + head.method_name.size() + replica_path.size() + head.query.size() +
-           4 * head.host.size();
+std::size_t room_for(const request_head& head, const replica_target& target, std::string_view host) {
+    return room_for_fields(head.fields) + head.method_name.size() + target.path.size() + target.rest.size() +
+           head.query.size() + host.size() + head.host.size();
 }
 
-void write_request_head(base::buffer& out, const request_head& head, std::string_view replica_path,
+void write_request_head(base::buffer& out, const request_head& head, const replica_target& target,
                         std::string_view host, const forwarded& from, const request_identity& identity) {
     out.append(head.method_name);
     out.append(" ");
-    out.append(replica_path);
+    out.append(target.path);
+    out.append(target.rest);
     out.append(head.query);
     out.append(" HTTP/1.1\r\n");
     line(out, "Host", host);
     for (const auto& each : head.fields) {
         switch (each.id) {
         case field_id::authorization:
+            if (from.authorization) break;
+            continue;
         case field_id::client_request_id:
         case field_id::connection:
         case field_id::content_length:
@@ -92,13 +95,14 @@ void write_request_head(base::buffer& out, const request_head& head, std::string
     line(out, "X-Request-Id", identity.id.view());
     if (identity.client.size != 0) line(out, "x-ms-client-request-id", identity.client.view());
     line(out, "traceparent", identity.trace.view());
-    write_framing(out, head.body, head.verb == method::post);
+    const bool has_meaning = head.verb == method::post || head.verb == method::put || head.verb == method::patch;
+    write_framing(out, head.body, has_meaning); // RFC 9110 8.6
     out.append("\r\n");
 }
 
 std::size_t room_for(const response_head& head) { return room_for_fields(head.fields) + head.reason.size(); }
 
-void write_reply_head(base::buffer& out, const response_head& head, unsigned status, std::string_view fault_token,
+void write_reply_head(base::buffer& out, const response_head& head, unsigned status, const reply_marks& marks,
                       const reply_framing& framing, std::string_view deployment, std::string_view date,
                       const timings& spent, const request_identity& identity) {
     out.append("HTTP/1.1 ");
@@ -108,6 +112,9 @@ void write_reply_head(base::buffer& out, const response_head& head, unsigned sta
     out.append("\r\n");
     for (const auto& each : head.fields) {
         switch (each.id) {
+        case field_id::access_control:
+            if (marks.allowed_origin.empty()) break;
+            continue;
         case field_id::azureml_model_deployment:
         case field_id::fault_token:
         case field_id::client_request_id:
@@ -126,7 +133,13 @@ void write_reply_head(base::buffer& out, const response_head& head, unsigned sta
     line(out, "x-ms-request-id", identity.id.view());
     if (identity.client.size != 0) line(out, "x-ms-client-request-id", identity.client.view());
     line(out, "azureml-model-deployment", deployment);
-    if (!fault_token.empty()) line(out, "x-scoregate-fault", fault_token);
+    if (!marks.fault_token.empty()) line(out, "x-scoregate-fault", marks.fault_token);
+    if (marks.model_status) {
+        out.append("ms-azureml-model-error-statuscode: ");
+        number(out, head.status);
+        out.append("\r\nms-azureml-model-error-reason: model_error\r\n");
+    }
+    if (!marks.allowed_origin.empty()) out.append(cors_lines(marks.allowed_origin));
     out.append("Server-Timing: queue;dur=");
     milliseconds(out, spent.queue);
     out.append(", connect;dur=");
@@ -148,6 +161,16 @@ void write_reply_head(base::buffer& out, const response_head& head, unsigned sta
     out.append("\r\n");
 }
 
+std::string cors_lines(std::string_view allowed_origin) {
+    std::string lines = "Access-Control-Allow-Origin: ";
+    lines.append(allowed_origin);
+    // Another origin gets another answer, which no cache may mix up.
+    lines.append(allowed_origin == "*" ? "\r\n" : "\r\nVary: Origin\r\n");
+    return lines.append("Access-Control-Expose-Headers: x-request-id, x-ms-request-id, x-ms-client-request-id, "
+                        "x-scoregate-fault, azureml-model-deployment, ms-azureml-model-error-statuscode, "
+                        "ms-azureml-model-error-reason, Retry-After, Server-Timing\r\n");
+}
+
 void write_interim_head(base::buffer& out, const response_head& head) {
     out.append("HTTP/1.1 ");
     number(out, head.status);
@@ -166,14 +189,18 @@ std::string_view reason_phrase(unsigned status) {
     switch (status) {
     case 100: return "Continue";
     case 200: return "OK";
+    case 204: return "No Content";
     case 308: return "Permanent Redirect";
     case 400: return "Bad Request";
+    case 401: return "Unauthorized";
     case 403: return "Forbidden";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
     case 408: return "Request Timeout";
     case 413: return "Content Too Large";
     case 414: return "URI Too Long";
+    case 424: return "Failed Dependency";
+    case 429: return "Too Many Requests";
     case 431: return "Request Header Fields Too Large";
     case 500: return "Internal Server Error";
     case 502: return "Bad Gateway";

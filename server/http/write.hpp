@@ -9,6 +9,7 @@
 #include "http/identifiers.hpp"
 
 #include <chrono>
+#include <string>
 #include <string_view>
 
 namespace scoregate::http {
@@ -22,14 +23,21 @@ struct request_identity {
 // What is ours to say about where a request came from.
 struct forwarded {
     std::string_view client_ip;
-    std::string_view proto; // "http" or "https"
-    std::string_view host;  // as the client sent it
+    std::string_view proto;     // "http" or "https"
+    std::string_view host;      // as the client sent it
+    bool authorization = false; // whether its Authorization is passed on
+};
+
+// The path at the replica: what the route maps to, and the rest of the client's path beneath a subtree.
+struct replica_target {
+    replica_target(std::string_view mapped, std::string_view rest_of_path = {}) : path(mapped), rest(rest_of_path) {}
+    std::string_view path, rest;
 };
 
 // Room in bytes that write_request_head may need.
-std::size_t room_for(const request_head&, std::string_view replica_path);
-// The request as the replica gets it. `host` is the Host field to send, `replica_path` what the route maps to.
-void write_request_head(base::buffer& out, const request_head&, std::string_view replica_path, std::string_view host,
+std::size_t room_for(const request_head&, const replica_target&, std::string_view host);
+// The request as the replica gets it. `host` is the Host field to send.
+void write_request_head(base::buffer& out, const request_head&, const replica_target&, std::string_view host,
                         const forwarded&, const request_identity&);
 
 // Milliseconds in Server-Timing (https://www.w3.org/TR/server-timing/).
@@ -44,10 +52,19 @@ struct reply_framing {
     bool announce_keep_alive = false; // an HTTP/1.0 client that asked for it
 };
 
+// What is told of a reply beside its status.
+struct reply_marks {
+    std::string_view fault_token{};    // model_error, where the status was changed
+    bool model_status = false;         // then tell the model's own, as managed endpoints do
+    std::string_view allowed_origin{}; // Access-Control-Allow-Origin; the replica's own word on it is dropped then
+};
+
 std::size_t room_for(const response_head&);
+// Access-Control-Allow-Origin and what belongs to it (https://fetch.spec.whatwg.org/#http-responses), as lines.
+std::string cors_lines(std::string_view allowed_origin);
 // The replica's reply as the client gets it, under `status` (ours where the fault table changes it). `date` is the Date
 // to add where the replica sent none (RFC 9110 6.6.1), `deployment` goes into azureml-model-deployment.
-void write_reply_head(base::buffer& out, const response_head&, unsigned status, std::string_view fault_token,
+void write_reply_head(base::buffer& out, const response_head&, unsigned status, const reply_marks&,
                       const reply_framing&, std::string_view deployment, std::string_view date, const timings&,
                       const request_identity&);
 // A 1xx of the replica (RFC 9110 15.2).

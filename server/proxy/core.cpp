@@ -22,8 +22,10 @@ void core::adopt(std::shared_ptr<const routing::snapshot> next) {
 }
 
 core::core(unsigned index, std::shared_ptr<const routing::snapshot> first, tls::ssl_ctx_ptr tls,
-           std::shared_ptr<telemetry::service_metrics> unmatched_requests, telemetry::access_log::channel* access_log)
+           std::shared_ptr<telemetry::service_metrics> unmatched_requests,
+           std::shared_ptr<base::byte_budget> collected_bytes, telemetry::access_log::channel* access_log)
     : unmatched(std::move(unmatched_requests)),
+      collected(std::move(collected_bytes)),
       log(access_log),
       index_(index),
       snapshot_(own(std::move(first))),
@@ -68,6 +70,7 @@ void core::write_date() {
 void core::drain(std::function<void()> done) {
     unready_ = draining_ = true;
     for (auto& client : clients_) client.finish();
+    for (auto& each : abandoned_) each.cut();
     gate.when_empty(std::move(done));
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/buffer.hpp"
+#include "base/byte_budget.hpp"
 #include "base/deadline_wheel.hpp"
 #include "base/executor.hpp"
 #include "base/gate.hpp"
@@ -44,12 +45,25 @@ private:
     bool over_tls_;
 };
 
+// A request that a replica still works on for nobody: it can be told to end.
+class abandoned_request
+    : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+public:
+    abandoned_request() = default;
+    abandoned_request(const abandoned_request&) = delete;
+    abandoned_request& operator=(const abandoned_request&) = delete;
+    virtual ~abandoned_request() = default;
+    virtual void cut() = 0;
+};
+
 class core {
 public:
-    // `tls` is null while HTTP is served in clear. `unmatched` counts requests that no service took. `log` is null when
-    // there is no access log. All three outlive the core or are shared with it.
+    // `tls` is null while HTTP is served in clear. `unmatched` counts requests that no service took, `collected` the
+    // bytes of bodies that are held until a replica is free. `log` is null when there is no access log; it outlives the
+    // core.
     core(unsigned index, std::shared_ptr<const routing::snapshot> first, tls::ssl_ctx_ptr tls,
-         std::shared_ptr<telemetry::service_metrics> unmatched, telemetry::access_log::channel* log);
+         std::shared_ptr<telemetry::service_metrics> unmatched, std::shared_ptr<base::byte_budget> collected,
+         telemetry::access_log::channel* log);
     core(const core&) = delete;
     core& operator=(const core&) = delete;
     // The loop has ended. Coroutines that were still waiting are destroyed with it.
@@ -95,6 +109,11 @@ public:
         metrics.connections.add();
         metrics.connections_accepted.add();
     }
+    // Cut when the core drains: nobody waits for it.
+    void abandoned(abandoned_request& one) {
+        abandoned_.push_back(one);
+        if (draining_) one.cut();
+    }
     void closed() {
         release_connection();
         metrics.connections.sub();
@@ -108,6 +127,7 @@ public:
     upstream::pool pool;
     telemetry::core_metrics metrics;
     std::shared_ptr<telemetry::service_metrics> unmatched;
+    std::shared_ptr<base::byte_budget> collected;
     telemetry::access_log::channel* log;
 
     // Scratch of the exchange that is running right now; nothing in them survives a co_await.
@@ -128,6 +148,7 @@ private:
     bool unready_ = false, draining_ = false;
     std::atomic<std::size_t> connections_{0};
     boost::intrusive::list<open_client, boost::intrusive::constant_time_size<false>> clients_;
+    boost::intrusive::list<abandoned_request, boost::intrusive::constant_time_size<false>> abandoned_;
 };
 
 } // namespace scoregate::proxy

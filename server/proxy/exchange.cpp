@@ -1,5 +1,6 @@
 #include "proxy/exchange.hpp"
 
+#include "auth/bearer.hpp"
 #include "http/reply.hpp"
 
 #include <boost/asio/post.hpp>
@@ -25,10 +26,21 @@ exchange<Stream>::exchange(client_side<Stream>& client)
       writing_(core_.wheel, this, cancel_client),
       replica_reading_(core_.wheel, this, cancel_replica),
       replica_writing_(core_.wheel, this, cancel_replica),
-      total_(core_.wheel, this, [](void* self) {
-          cancel_client(self);
-          cancel_replica(self);
-      }) {}
+      queue_wait_(core_.wheel, this, [](void* self) { static_cast<exchange*>(self)->woken_->cancel(); }),
+      unwatched_(core_.wheel, this, [](void* self) { static_cast<exchange*>(self)->watch(); }),
+      total_(core_.wheel, this, cancel_all) {}
+
+template <class Stream>
+exchange<Stream>::~exchange() { // the loop has ended under it
+    if (now_.in_queue) now_.target->replicas->abandon(place_);
+}
+
+template <class Stream>
+void exchange<Stream>::cancel_all(void* self) {
+    cancel_client(self);
+    cancel_replica(self);
+    if (auto& woken = static_cast<exchange*>(self)->woken_) woken->cancel();
+}
 
 template <class Stream>
 void exchange<Stream>::cancel_client(void* self) {
@@ -47,6 +59,7 @@ void exchange<Stream>::abort() {
     error_code ignored;
     client_.stream.socket().close(ignored);
     if (replica_) replica_->close();
+    if (woken_) woken_->cancel();
 }
 
 template <class Stream>
@@ -56,11 +69,13 @@ task<ending> exchange<Stream>::serve() {
     const auto outcome = co_await forward();
     if (!outcome) why = outcome.error();
     if (now_.uploading) co_await end_upload();
+    unwatched_.disarm();
+    if (now_.watching) co_await end_watch();
     total_.disarm();
+    leave_replica(why);
     if (why.kind != fault::none && now_.reply_started) now_.ending = ending::cut;
     if (why.kind != fault::none && !now_.reply_started) co_await answer(why);
     record(why);
-    release_replica();
     busy_ = false;
     co_return now_.ending;
 }
@@ -69,10 +84,12 @@ template <class Stream>
 void exchange<Stream>::begin() {
     busy_ = true;
     now_ = {};
+    now_.metrics = core_.unmatched.get();
     snapshot_ = core_.snapshot();
     request_body_ = {};
     upload_failure_ = {};
     own_reply_.clear();
+    replica_name_.clear();
     kept_.clear();
     identity_.id = core_.identifiers.make_guid();
     identity_.client.size = identity_.trace.size = 0;
@@ -106,7 +123,6 @@ task<result<void>> exchange<Stream>::forward() {
     if (const auto decided = decide(); !decided) co_return decided.error();
     if (!own_reply_.empty()) {
         now_.reply_started = true;
-        now_.status = own_reply_.compare(9, 3, "308") == 0 ? 308 : 200;
         now_.ending = now_.client_keeps_alive ? ending::keep_alive : ending::close;
         error_code ec;
         const auto sent = client_.stream.write_now(own_reply_, ec);
@@ -114,11 +130,21 @@ task<result<void>> exchange<Stream>::forward() {
         co_return co_await send_rest_to_client(std::string_view(own_reply_).substr(sent), ec);
     }
 
-    // Replica: a slot, and a connection that is idle or new.
-    auto reserved = now_.service->replicas->reserve();
-    if (!reserved) co_return reserved.error();
-    slot_ = std::move(*reserved);
+    // Body, as far as it is collected: a slow upload must not keep a replica from others.
+    if (!request_body_.done() && !now_.expects_continue) {
+        const auto collected = co_await collect_body();
+        if (!collected) co_return collected.error();
+    }
+
+    // Replica: a slot, perhaps after a wait, and a connection that is idle or new.
+    const auto has_slot = ask_for_slot();
+    if (!has_slot) co_return has_slot.error();
+    if (!*has_slot) {
+        const auto granted = co_await wait_for_slot();
+        if (!granted) co_return granted.error();
+    }
     ++now_.attempts;
+    replica_name_ = slot_.where().url;
     replica_ = core_.pool.take(slot_.where().id);
     if (!replica_) {
         const auto reached = co_await reach_replica();
@@ -176,10 +202,15 @@ result<void> exchange<Stream>::decide() {
     if (reads && head.path == "/" && !request_body_.has_body()) {
         if (core_.unready()) return fail(fault::draining);
         own_reply_ = http::healthy_reply(own);
+        now_.status = 200;
         return {};
     }
     now_.service = snapshot_->named_by(head);
-    if (now_.service != nullptr) now_.service->metrics->at(core_.index()).in_flight.add();
+    if (now_.service != nullptr) {
+        now_.metrics = now_.service->metrics.get();
+        metrics().in_flight.add();
+        now_.allowed_origin = now_.service->allowed_origin(head.origin);
+    }
     if (!Stream::is_tls && !settings.allow_insecure_connections &&
         (now_.service == nullptr || now_.service->require_tls)) {
         if (!reads || request_body_.has_body()) return fail(fault::https_required);
@@ -187,25 +218,79 @@ result<void> exchange<Stream>::decide() {
             http::redirect_reply(http::https_location(settings.certificates.front().cname,
                                                       settings.listen_on.public_https_port, head.path, head.query),
                                  own);
+        now_.status = 308;
         return {};
     }
-    const auto to = snapshot_->route(head);
+    const auto to = snapshot_->find(head);
     if (!to) return to.error();
+    if (head.verb == http::method::options) return answer_preflight(head, *to->by);
+    if (const auto allowed = authorise(head); !allowed) return allowed.error();
+    const auto chosen = now_.service->choose(head.forced_deployment, core_.index());
+    if (!chosen) return chosen.error();
+    now_.target = *chosen;
+    metrics().in_flight.sub();
+    now_.metrics = now_.target->metrics.get();
+    metrics().in_flight.add();
     if (head.body.length > settings.limits.max_request_bytes)
         return fail(fault::body_too_large, "", settings.limits.max_request_bytes);
-    if (now_.service->total_timeout.count() != 0) total_.arm(now_.service->total_timeout);
+    if (now_.target->replicas->full()) return refuse_for_now(fault::queue_full);
+    if (const auto most = now_.target->settings.total_timeout) total_.arm(*most);
     return prepare_request(head, *to);
+}
+
+// What a browser asks before a page may send a request to another origin; it carries no key.
+template <class Stream>
+result<void> exchange<Stream>::answer_preflight(const http::request_head& head, const routing::route& by) {
+    if (now_.allowed_origin.empty()) return fail(fault::forbidden, "The Origin is not one of cors.allow_origins");
+    if (head.preflight_method.empty() || request_body_.has_body())
+        return fail(fault::bad_request, "OPTIONS that is no preflight: Access-Control-Request-Method, and no body");
+    own_reply_ = http::preflight_reply(
+        by.allow, head.preflight_headers,
+        {identity_, core_.date(), !now_.client_keeps_alive, false, base::error_mapping::aks, now_.allowed_origin});
+    now_.status = 204;
+    return {};
+}
+
+// RFC 6750 2.1: the key is a bearer token. What is wrong with it is told, but not how wrong.
+template <class Stream>
+result<void> exchange<Stream>::authorise(const http::request_head& head) {
+    const auto& service = *now_.service;
+    if (!service.keys) {
+        now_.auth = "none";
+        return {};
+    }
+    if (head.authorization_repeated) return fail(fault::auth_malformed);
+    const auto given = auth::parse_bearer(head.authorization);
+    if (const auto* const wrong = std::get_if<auth::bearer_fault>(&given))
+        return fail(*wrong == auth::bearer_fault::missing ? fault::auth_missing : fault::auth_malformed);
+    switch (service.keys->match(std::get<std::string_view>(given))) {
+    case auth::key_name::none: return fail(fault::auth_wrong);
+    case auth::key_name::primary:
+        metrics().auth_primary.add();
+        now_.auth = "key_primary";
+        break;
+    case auth::key_name::secondary:
+        metrics().auth_secondary.add();
+        now_.auth = "key_secondary";
+        break;
+    }
+    return {};
 }
 
 template <class Stream>
 result<void> exchange<Stream>::prepare_request(const http::request_head& head, const routing::destination& to) {
+    const std::string_view proto = Stream::is_tls ? "https" : "http";
+    const auto& own_host = now_.target->host_header;
+    // HTTP/1.0 needs no Host, but what is sent on is HTTP/1.1, which does (RFC 9112 3.2).
+    const std::string_view host = !own_host.empty()    ? std::string_view(own_host)
+                                  : !head.host.empty() ? head.host
+                                                       : std::string_view(to.to->name);
+    const http::replica_target path(to.by->replica_path, to.rest);
     auto& out = client_.out;
     out.clear();
-    out.reserve(http::room_for(head, to.replica_path) + client_.in.size() + 32);
-    const std::string_view proto = Stream::is_tls ? "https" : "http";
-    // HTTP/1.0 needs no Host, but what is sent on is HTTP/1.1, which does (RFC 9112 3.2).
-    const std::string_view host = head.host.empty() ? std::string_view(to.to->name) : head.host;
-    http::write_request_head(out, head, to.replica_path, host, {client_.address, proto, head.host}, identity_);
+    out.reserve(http::room_for(head, path, host) + client_.in.size() + 32);
+    http::write_request_head(out, head, path, host, {client_.address, proto, head.host, to.to->forward_authorization},
+                             identity_);
     if (now_.expects_continue && !client_.in.empty()) now_.expects_continue = false; // it did not wait
     const auto piece = next_piece();
     if (!piece) return piece.error();
@@ -214,22 +299,33 @@ result<void> exchange<Stream>::prepare_request(const http::request_head& head, c
 }
 
 template <class Stream>
+failure exchange<Stream>::given_up() const {
+    if (aborted_) return fail(fault::draining);
+    if (total_.fired()) return fail(fault::total_timeout);
+    if (now_.client_left) return fail(fault::client_gone);
+    return {};
+}
+
+template <class Stream>
 task<result<void>> exchange<Stream>::reach_replica() {
     const auto began = clock::now();
     replica_ = std::make_unique<upstream::connection>(core_.where(), slot_.where().id);
-    now_.service->metrics->at(core_.index()).replica_connects.add();
+    metrics().replica_connects.add();
     replica_reading_.arm(timeouts().connect);
     const auto ec = co_await replica_->connect(slot_.where().addresses);
     const bool timed_out = replica_reading_.fired();
     replica_reading_.disarm();
     now_.connecting = clock::now() - began;
-    if (total_.fired()) co_return fail(fault::total_timeout);
-    if (aborted_) co_return fail(fault::draining);
+    if (const auto why = given_up(); why.kind != fault::none) co_return why;
     if (timed_out) co_return fail(fault::connect_timeout);
     const bool own_fault =
         ec == boost::system::errc::too_many_files_open || ec == boost::system::errc::no_buffer_space ||
         ec == boost::system::errc::too_many_files_open_in_system || ec == boost::system::errc::address_not_available;
-    if (own_fault) co_return fail(fault::overloaded);
+    if (own_fault) {
+        auto why = fail(fault::overloaded, "it is out of file descriptors or local ports; see its log");
+        why.retry_after = 1;
+        co_return why;
+    }
     if (ec) co_return fail(fault::connect_failed);
     co_return result<void>{};
 }
@@ -244,6 +340,7 @@ task<result<void>> exchange<Stream>::dispatch() {
         const auto told = co_await send_rest_to_client(go_on.substr(sent), ec);
         if (!told) co_return told.error();
     }
+    now_.sent = true;
     error_code ec;
     const auto bytes = client_.out.readable();
     const auto sent = replica_->stream().write_now(bytes, ec);
@@ -253,10 +350,17 @@ task<result<void>> exchange<Stream>::dispatch() {
         now_.replica_write_failed = !rest; // it may have answered before it closed
     }
     client_.out.clear();
+    if (collected_.size() != 0) {
+        client_.out.release();
+        collected_.give_back();
+    }
     now_.dispatched = clock::now();
+    unwatched_.arm(base::deadline_wheel::tick_length); // a quick reply costs nothing
+    now_.request_whole = request_body_.done() && !now_.replica_write_failed;
     if (request_body_.done() || now_.replica_write_failed)
-        replica_reading_.arm(now_.service->request_timeout);
+        replica_reading_.arm(now_.target->settings.request_timeout);
     else {
+        if (now_.watching) co_await end_watch();
         now_.uploading = true;
         upload_ended_.emplace(core_.where(), base::tick_timer::time_point::max());
         base::spawn(core_.where(), core_.gate, upload());
@@ -286,7 +390,7 @@ task<result<void>> exchange<Stream>::send_rest_to_replica(std::string_view rest,
     if (!ec && !rest.empty()) {
         // Once the reply has begun the replica may well wait for a client that does not read.
         const auto pause = [this] {
-            return now_.reply_started ? timeouts().stream_idle : now_.service->request_timeout;
+            return now_.reply_started ? timeouts().stream_idle : now_.target->settings.request_timeout;
         };
         replica_writing_.arm(pause());
         while (!ec && !rest.empty()) {
@@ -305,17 +409,15 @@ task<result<void>> exchange<Stream>::send_rest_to_replica(std::string_view rest,
 // Which deadline made a wait on the client's socket fail, or that the client did.
 template <class Stream>
 failure exchange<Stream>::client_failure(const char* waited_for) const {
-    if (aborted_) return fail(fault::draining);
-    if (total_.fired()) return fail(fault::total_timeout);
+    if (const auto why = given_up(); why.kind != fault::none) return why;
     if (reading_.fired() || writing_.fired()) return fail(fault::client_timeout, waited_for);
     return fail(fault::client_gone);
 }
 
 template <class Stream>
 failure exchange<Stream>::replica_failure(fault otherwise) const {
-    if (aborted_) return fail(fault::draining);
-    if (upload_failure_.kind != fault::none) return upload_failure_;
-    if (total_.fired()) return fail(fault::total_timeout);
+    if (upload_failure_.kind != fault::none && !aborted_) return upload_failure_;
+    if (const auto why = given_up(); why.kind != fault::none) return why;
     if (replica_writing_.fired()) return fail(fault::replica_stalled);
     if (replica_reading_.fired()) return fail(now_.reply_started ? fault::stream_idle_timeout : fault::request_timeout);
     return fail(otherwise);
@@ -330,9 +432,9 @@ task<> exchange<Stream>::answer(failure why) {
     drop_buffered_body();
     const bool unread = !now_.head_parsed || !request_body_.done();
     const bool close = unread || !now_.client_keeps_alive;
-    own_reply_ =
-        http::fault_reply(why, now_.service != nullptr ? std::string_view(now_.service->name) : std::string_view{},
-                          {identity_, core_.date(), close, now_.verb == http::method::head});
+    own_reply_ = http::fault_reply(
+        why, now_.service != nullptr ? std::string_view(now_.service->name) : std::string_view{},
+        {identity_, core_.date(), close, now_.verb == http::method::head, mapping(), now_.allowed_origin});
     error_code ec;
     const auto sent = client_.stream.write_now(own_reply_, ec);
     now_.bytes_out += own_reply_.size();
@@ -354,16 +456,10 @@ void exchange<Stream>::drop_buffered_body() {
     in.consume(step->consumed);
 }
 
+// How statuses are told to this client.
 template <class Stream>
-void exchange<Stream>::release_replica() {
-    if (replica_) {
-        replica_reading_.disarm();
-        const bool clean = now_.reply_complete && now_.replica_reusable && request_body_.done() &&
-                           !now_.replica_write_failed && client_.reply.empty();
-        if (clean) core_.pool.give(std::move(replica_), clock::now());
-        replica_.reset();
-    }
-    slot_.release();
+base::error_mapping exchange<Stream>::mapping() const {
+    return now_.service != nullptr ? now_.service->error_mapping : base::error_mapping::aks;
 }
 
 template <class Stream>
@@ -372,9 +468,9 @@ void exchange<Stream>::record(const failure& why) {
     const auto kind = why.kind != fault::none ? why.kind : now_.passed_on;
     // A fault has its own status until the reply has begun; then the reply's stands, but for a client that left it.
     const bool own_status = why.kind == fault::client_gone || (why.kind != fault::none && !now_.reply_started);
-    const auto status = own_status ? base::row(why.kind).status : now_.status;
+    const auto status = own_status ? base::status(why.kind, mapping()) : now_.status;
 
-    auto& metrics = (now_.service != nullptr ? *now_.service->metrics : *core_.unmatched).at(core_.index());
+    auto& metrics = this->metrics();
     if (now_.service != nullptr) metrics.in_flight.sub();
     metrics.requests.add(kind, static_cast<std::uint16_t>(status));
     metrics.request_duration.observe(ended - now_.began);
@@ -383,7 +479,7 @@ void exchange<Stream>::record(const failure& why) {
     if (kind == fault::client_gone) metrics.client_gone.add();
     if (now_.reply_begun != clock::time_point{}) {
         metrics.time_to_first_byte.observe(now_.reply_begun - now_.head_read);
-        metrics.overhead.observe((now_.dispatched - now_.head_read - now_.connecting) +
+        metrics.overhead.observe((now_.dispatched - now_.head_read - now_.queued - now_.connecting) +
                                  (now_.reply_begun - now_.reply_seen));
     }
     if (core_.log == nullptr) return;
@@ -398,11 +494,9 @@ void exchange<Stream>::record(const failure& why) {
     line.method = kept.substr(0, now_.method_size);
     line.path = kept.substr(now_.method_size, now_.path_size);
     line.protocol = now_.head_parsed ? now_.minor_version == 1 ? "HTTP/1.1" : "HTTP/1.0" : "";
-    if (now_.service != nullptr) {
-        line.service = now_.service->name;
-        line.deployment = now_.service->deployment_name;
-    }
-    if (slot_) line.replica = slot_.where().url;
+    if (now_.service != nullptr) line.service = now_.service->name;
+    if (now_.target != nullptr) line.deployment = now_.target->name;
+    line.replica = replica_name_;
     line.status = static_cast<std::uint16_t>(status);
     line.fault = kind;
     line.model_status = static_cast<std::uint16_t>(now_.model_status);
@@ -411,7 +505,7 @@ void exchange<Stream>::record(const failure& why) {
     line.duration = ended - now_.began;
     if (now_.head_parsed) line.read = now_.head_read - now_.began;
     if (now_.attempts != 0) {
-        line.queue = std::chrono::nanoseconds{0};
+        line.queue = now_.queued;
         line.connect = now_.connecting;
     }
     if (now_.model_status != 0) line.first_byte = now_.reply_seen - now_.dispatched;
@@ -420,14 +514,16 @@ void exchange<Stream>::record(const failure& why) {
     line.sni = client_.sni;
     if (Stream::is_tls) line.resumed = client_.resumed;
     line.user_agent = kept.substr(now_.method_size + now_.path_size);
-    line.auth = now_.service != nullptr ? "none" : "";
+    line.auth = now_.auth;
     core_.log->write(line);
 }
 
 } // namespace scoregate::proxy
 
 #include "proxy/exchange_reply.ipp"
+#include "proxy/exchange_slot.ipp"
 #include "proxy/exchange_upload.ipp"
+#include "proxy/exchange_watch.ipp"
 
 namespace scoregate::proxy {
 

@@ -4,10 +4,13 @@
 //
 // Invariants: every request is recorded exactly once; after the first byte of a reply has been written, a failure cuts
 // the connection instead of answering; the upload coroutine has ended before serve() returns; a replica connection goes
-// back to the pool only if both messages ended where their framing said.
+// back to the pool only if both messages ended where their framing said; whoever left the queue has awaited the wake of
+// a grant that came in between; the client's socket is read by one coroutine at a time (this one, the upload, or the
+// watch).
 #pragma once
 
 #include "base/buffer.hpp"
+#include "base/byte_budget.hpp"
 #include "base/deadline_wheel.hpp"
 #include "base/plain_stream.hpp"
 #include "http/body.hpp"
@@ -50,6 +53,7 @@ template <class Stream>
 class exchange {
 public:
     explicit exchange(client_side<Stream>& client);
+    ~exchange();
     exchange(const exchange&) = delete;
     exchange& operator=(const exchange&) = delete;
 
@@ -68,16 +72,27 @@ private:
     base::task<base::result<void>> forward();
     base::result<bool> find_request();
     base::result<void> decide();
+    base::result<void> authorise(const http::request_head&);
+    base::result<void> answer_preflight(const http::request_head&, const routing::route&);
     base::result<void> prepare_request(const http::request_head&, const routing::destination&);
+    base::result<bool> ask_for_slot();
+    base::task<base::result<void>> wait_for_slot();
     base::task<base::result<void>> reach_replica();
     base::task<base::result<void>> dispatch();
     base::task<> answer(base::failure why);
     void drop_buffered_body();
-    void release_replica();
+    void leave_replica(const base::failure& why);
     void record(const base::failure& why);
+
+    // Whether the client is still there, while it is not read for anything else (exchange_watch.ipp).
+    void watch();
+    base::task<> watch_client();
+    base::task<> end_watch();
 
     // Its body (exchange_upload.ipp).
     base::result<std::string_view> next_piece();
+    base::task<base::result<void>> collect_body();
+    base::task<base::result<void>> read_body();
     base::task<> upload();
     base::task<base::result<void>> upload_rest();
     base::task<> end_upload();
@@ -96,30 +111,54 @@ private:
 
     base::failure client_failure(const char* waited_for) const;
     base::failure replica_failure(base::fault otherwise) const;
+    // What makes waiting for a slot or a replica pointless: the client has gone, time is up, the connection was cut.
+    base::failure given_up() const;
+    base::failure refuse_for_now(base::fault) const; // with retry_after
+    base::error_mapping mapping() const;
+    telemetry::service_metrics::per_core& metrics() const { return now_.metrics->at(core_.index()); }
     const config::timeouts& timeouts() const { return snapshot_->settings().timeouts; }
     static void cancel_client(void* self);
     static void cancel_replica(void* self);
+    static void cancel_all(void* self);
+
+    // Its place in a deployment's queue.
+    struct queue_place final : routing::waiter {
+        explicit queue_place(exchange& of) : waiter(wake), owner(of) {}
+        static void wake(routing::waiter&) noexcept; // any thread
+        exchange& owner;
+    };
 
     client_side<Stream>& client_;
     core& core_;
     base::deadline reading_, writing_;                 // cancel the client's socket
     base::deadline replica_reading_, replica_writing_; // cancel the replica's
-    base::deadline total_;                             // cancels both
+    base::deadline queue_wait_;                        // wakes wait_for_slot()
+    base::deadline unwatched_;                         // fires when the client is to be watched
+    base::deadline total_;                             // cancels all of them
     std::optional<base::tick_timer> upload_ended_;     // cancelled when the upload coroutine has ended
+    std::optional<base::tick_timer> watch_ended_;      // cancelled when the watch has ended
+    std::optional<base::tick_timer> woken_;            // cancelled when there is news for wait_for_slot()
 
     // One request's state from here on; begin() makes it new.
     std::shared_ptr<const routing::snapshot> snapshot_; // pinned: a reload changes nothing under way
+    queue_place place_{*this};
     routing::slot slot_;
+    base::byte_share collected_; // what client.out holds beyond an ordinary block
     std::unique_ptr<upstream::connection> replica_;
     http::request_identity identity_;
     http::body_decoder request_body_, reply_body_;
-    std::string own_reply_; // health, redirect: answered without a replica
-    std::string kept_;      // method, path and user agent, for the log
+    std::string own_reply_;    // health, redirect, preflight: answered without a replica
+    std::string replica_name_; // for the log: the slot may be gone by then
+    std::string kept_;         // method, path and user agent, for the log
     base::failure upload_failure_;
     bool busy_ = false, aborted_ = false;
 
     struct progress {
-        const routing::service* service = nullptr;  // also where only its name was recognised
+        const routing::service* service = nullptr; // also where only its name was recognised
+        const routing::target* target = nullptr;   // the deployment
+        telemetry::service_metrics* metrics = nullptr;
+        std::string_view auth;                      // who the caller is, as the log has it
+        std::string_view allowed_origin;            // of the page that asked, where CORS lets it
         std::size_t method_size = 0, path_size = 0; // of kept_
         http::method verb = http::method::other;
         int minor_version = 1;
@@ -135,11 +174,15 @@ private:
         std::uint64_t bytes_in = 0, bytes_out = 0;
         std::chrono::system_clock::time_point began_at;
         clock::time_point began, head_read, dispatched, reply_seen, reply_begun;
-        clock::duration connecting{};
+        clock::duration queued{}, connecting{};
         scoregate::proxy::ending ending = scoregate::proxy::ending::keep_alive;
         bool head_parsed = false, expects_continue = false, client_keeps_alive = false;
         bool uploading = false, stop_upload = false, replica_write_failed = false;
         bool reply_started = false, reply_complete = false, replica_reusable = false;
+        bool reply_head_seen = false, sent = false; // anything, to the replica
+        bool in_queue = false, granted = false;
+        bool request_whole = false; // all of it has been written to the replica
+        bool watching = false, stop_watch = false, client_left = false;
     };
     progress now_;
 };

@@ -15,6 +15,8 @@ task<result<void>> exchange<Stream>::read_reply_head() {
     // Whatever else is ready goes first: reading at once would mostly cost a recv that finds nothing.
     co_await asio::post(core_.where(), awaited);
     for (;;) {
+        if (upload_failure_.kind != fault::none || given_up().kind != fault::none)
+            co_return replica_failure(fault::replica_closed); // told while nothing was awaited
         if (reply.writable().empty()) reply.compact();
         if (reply.writable().empty()) reply.reserve(snapshot_->head_limits().bytes);
         const auto room = reply.writable();
@@ -72,16 +74,27 @@ result<bool> exchange<Stream>::find_reply() {
     return true;
 }
 
+// What the client gets as an error of ours, so that our own 500 stays distinguishable from the model's.
+inline bool is_model_error(unsigned status, base::error_mapping how) {
+    switch (how) {
+    case base::error_mapping::aks: return status == 500;
+    case base::error_mapping::managed: return (status < 200 || status > 299) && status != 304;
+    case base::error_mapping::passthrough: return false;
+    }
+    return false;
+}
+
 // Decides status and framing towards the client and writes the head.
 template <class Stream>
 void exchange<Stream>::begin_reply() {
     using kind = http::body_framing::kind;
     const auto& head = core_.response;
     now_.reply_seen = clock::now();
+    now_.reply_head_seen = true;
     now_.status = head.status;
-    if (head.status == 500) { // error_mapping aks: our own 500 stays distinguishable from the model's
+    if (is_model_error(head.status, mapping())) {
         now_.passed_on = fault::model_error;
-        now_.status = base::row(fault::model_error).status;
+        now_.status = base::status(fault::model_error, mapping());
     }
     now_.replica_reusable = head.keep_alive;
     reply_body_ = http::body_decoder(head.body);
@@ -92,9 +105,11 @@ void exchange<Stream>::begin_reply() {
     framing.close = !now_.client_keeps_alive || core_.draining() || client_.finishing || !request_body_.done() ||
                     framing.body.how == kind::until_close;
     framing.announce_keep_alive = !framing.close && now_.minor_version == 0;
-    const http::timings spent{std::chrono::nanoseconds{0}, now_.connecting, now_.reply_seen - now_.dispatched};
-    http::write_reply_head(client_.out, head, now_.status, base::token(now_.passed_on), framing,
-                           now_.service->deployment_name, core_.date(), spent, identity_);
+    const http::timings spent{now_.queued, now_.connecting, now_.reply_seen - now_.dispatched};
+    const bool managed_error = now_.passed_on != fault::none && mapping() == base::error_mapping::managed;
+    http::write_reply_head(client_.out, head, now_.status,
+                           {base::token(now_.passed_on), managed_error, now_.allowed_origin}, framing,
+                           now_.target->name, core_.date(), spent, identity_);
 }
 
 // Frames `payload` bytes at the front of client.reply for the client.
@@ -129,6 +144,11 @@ task<result<void>> exchange<Stream>::relay_reply() {
             out.append(piece);
             piece = out.readable();
         }
+        reply.consume(step.consumed); // its bytes stay where they are until the next read
+        if (ended && !now_.uploading) {
+            now_.reply_complete = true;
+            leave_replica({}); // before the client takes it: somebody may be waiting for the slot
+        }
         now_.reply_started = true;
         error_code ec;
         const auto sent = client_.stream.write_now(piece, ec);
@@ -139,8 +159,9 @@ task<result<void>> exchange<Stream>::relay_reply() {
             if (!rest) co_return rest.error();
         }
         out.clear();
-        reply.consume(step.consumed);
         if (ended) break;
+        if (upload_failure_.kind != fault::none || given_up().kind != fault::none)
+            co_return replica_failure(fault::stream_broken);
 
         if (reply_body_.known_remaining() > base::buffer_pool::small_block)
             reply.reserve(base::buffer_pool::bulk_block - base::buffer::headroom - base::buffer::tailroom);

@@ -23,14 +23,62 @@ result<std::string_view> exchange<Stream>::next_piece() {
     return piece;
 }
 
+// More of it into client.in, which is empty.
+template <class Stream>
+task<result<void>> exchange<Stream>::read_body() {
+    auto& in = client_.in;
+    const auto began = clock::now();
+    reading_.arm(timeouts().body_idle);
+    const auto room = in.writable();
+    const auto [ec, n] = co_await client_.stream.async_read_some(asio::buffer(room.data(), room.size()), awaited);
+    if (now_.stop_upload) co_return result<void>{};
+    if (ec) co_return client_failure("the body paused for longer than timeouts.body_idle_ms");
+    reading_.disarm();
+    in.commit(n);
+    if (too_slow(n, clock::now() - began))
+        co_return fail(fault::client_timeout, "the body came slower than limits.min_body_rate");
+    co_return result<void>{};
+}
+
+// Behind the head in client.out, until it is whole or limits.request_buffer_bytes of it are there. What that takes
+// beyond the block that every request has is taken from limits.buffer_memory_bytes.
+template <class Stream>
+task<result<void>> exchange<Stream>::collect_body() {
+    const auto& limits = snapshot_->settings().limits;
+    auto& in = client_.in;
+    auto& out = client_.out;
+    while (!request_body_.done() && now_.body_bytes < limits.request_buffer_bytes) {
+        if (in.empty()) {
+            in.reserve();
+            const auto read = co_await read_body();
+            if (!read) co_return read.error();
+        }
+        const auto needed = out.size() + in.size() + base::buffer::headroom + base::buffer::tailroom;
+        if (needed > out.capacity()) {
+            const auto whole = std::min<std::uint64_t>(request_body_.known_remaining(), limits.request_buffer_bytes);
+            const auto size = std::max<std::uint64_t>(needed + whole, base::buffer_pool::bulk_block);
+            if (!collected_.grow_to(size, *core_.collected, limits.buffer_memory_bytes)) {
+                auto why = fail(fault::overloaded, "limits.buffer_memory_bytes are in use");
+                why.retry_after = 1;
+                co_return why;
+            }
+            out.reserve(size - base::buffer::headroom - base::buffer::tailroom);
+        }
+        const auto piece = next_piece();
+        if (!piece) co_return piece.error();
+        out.append(*piece);
+    }
+    co_return result<void>{};
+}
+
 template <class Stream>
 task<> exchange<Stream>::upload() {
     const auto uploaded = co_await upload_rest();
     if (!uploaded) {
         upload_failure_ = uploaded.error();
-        replica_->close(); // the reply is awaited in vain now
+        cancel_replica(this); // the reply is awaited in vain now
     } else if (!now_.reply_started)
-        replica_reading_.arm(now_.service->request_timeout);
+        replica_reading_.arm(now_.target->settings.request_timeout);
     now_.uploading = false;
     upload_ended_->cancel();
 }
@@ -44,17 +92,9 @@ task<result<void>> exchange<Stream>::upload_rest() {
             if constexpr (Stream::is_tls) client_.stream.read_in_bulk();
         }
         if (in.empty()) {
-            const auto began = clock::now();
-            reading_.arm(timeouts().body_idle);
-            const auto room = in.writable();
-            const auto [ec, n] =
-                co_await client_.stream.async_read_some(asio::buffer(room.data(), room.size()), awaited);
+            const auto read = co_await read_body();
+            if (!read) co_return read.error();
             if (now_.stop_upload) break;
-            if (ec) co_return client_failure("the body paused for longer than timeouts.body_idle_ms");
-            reading_.disarm();
-            in.commit(n);
-            if (too_slow(n, clock::now() - began))
-                co_return fail(fault::client_timeout, "the body came slower than limits.min_body_rate");
         }
         const auto piece = next_piece();
         if (!piece) co_return piece.error();
@@ -70,7 +110,7 @@ task<result<void>> exchange<Stream>::upload_rest() {
             }
         }
     }
-    reading_.disarm();
+    now_.request_whole = request_body_.done() && !now_.stop_upload && !now_.replica_write_failed;
     now_.dispatched = clock::now();
     co_return result<void>{};
 }
@@ -80,19 +120,19 @@ template <class Stream>
 task<> exchange<Stream>::end_upload() {
     now_.stop_upload = true;
     cancel_client(this);
-    replica_->close();
+    cancel_replica(this);
     while (now_.uploading) co_await upload_ended_->async_wait(awaited);
     reading_.disarm();
 }
 
-// Past the first 64 KiB a client must keep limits.min_body_rate, over windows of 10 s of waiting for it. The time that
-// the replica takes to read is not the client's.
+// Past limits.request_buffer_bytes a client must keep limits.min_body_rate, over windows of 10 s of waiting for it. The
+// time that the replica takes to read is not the client's.
 template <class Stream>
 bool exchange<Stream>::too_slow(std::size_t received, clock::duration waited) {
-    constexpr std::uint64_t free_bytes = 64 * 1024;
     constexpr std::chrono::seconds window{10};
-    const auto rate = snapshot_->settings().limits.min_body_rate;
-    if (rate == 0 || now_.body_bytes + received < free_bytes) return false;
+    const auto& limits = snapshot_->settings().limits;
+    const auto rate = limits.min_body_rate;
+    if (rate == 0 || now_.body_bytes + received < limits.request_buffer_bytes) return false;
     now_.rate_bytes += received;
     now_.rate_time += waited;
     if (now_.rate_time < window) return false;

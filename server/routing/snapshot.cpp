@@ -10,8 +10,27 @@ namespace {
 using base::fail;
 using base::fault;
 
-// Every service has these routes; the path is the same at the replica (Azure's inference server).
-constexpr std::array<std::string_view, 2> known_routes{"/score", "/swagger.json"};
+constexpr unsigned bit(http::method verb) { return 1U << static_cast<unsigned>(verb); }
+
+constexpr auto no_traffic =
+    "please check that it has at least one deployment with positive weight values or use a deployment specific header "
+    "to route";
+
+// True if a server might read the path as another one than was compared.
+bool is_ambiguous(std::string_view path) {
+    for (std::size_t at = 0; at < path.size(); ++at) {
+        if (path[at] == '/') {
+            auto segment = path.substr(at + 1);
+            segment = segment.substr(0, segment.find('/'));
+            const bool last = at + 1 + segment.size() == path.size();
+            if ((segment.empty() && !last) || segment == "." || segment == "..") return true;
+        } else if (path[at] == '%') {
+            for (const std::string_view code : {"2f", "5c", "2e", "25", "00"})
+                if (http::equals_ignoring_case(path.substr(at + 1, 2), code)) return true;
+        }
+    }
+    return false;
+}
 
 // The host of a Host field without its port (RFC 9110 7.2), brackets of an IPv6 literal taken off.
 std::string_view without_port(std::string_view host) {
@@ -61,15 +80,50 @@ snapshot::located snapshot::locate(const http::request_head& head) const {
 
 const service* snapshot::named_by(const http::request_head& head) const { return locate(head).to; }
 
-base::result<destination> snapshot::route(const http::request_head& head) const {
-    const auto [to, route] = locate(head);
+base::result<destination> snapshot::find(const http::request_head& head) const {
+    const auto [to, path] = locate(head);
     if (to == nullptr) return fail(fault::no_route, "no such service");
-    const auto* const known = std::find(known_routes.begin(), known_routes.end(), route);
-    if (known == known_routes.end()) return fail(fault::no_route, "the service has no such route");
-    if (head.verb == http::method::other) return fail(fault::method_not_allowed);
-    if (!head.forced_deployment.empty() && head.forced_deployment != to->deployment_name)
-        return fail(fault::no_deployment);
-    return destination{to, *known};
+    for (const auto& each : to->routes) {
+        const bool leads_here = each.subtree
+                                    ? path.starts_with(each.path) && path.substr(each.path.size()).starts_with('/')
+                                    : path == each.path;
+        if (!leads_here) continue;
+        const auto rest = path.substr(each.path.size());
+        if (is_ambiguous(rest)) break;
+        const bool preflight = head.verb == http::method::options && !to->cors_origins.empty();
+        if ((each.methods & bit(head.verb)) == 0 && !preflight)
+            return fail(fault::method_not_allowed, each.allow.c_str());
+        return destination{to, &each, rest};
+    }
+    return fail(fault::no_route, "the service has no such route");
+}
+
+route::route(const config::route& written)
+    : path(written.path), replica_path(written.replica_path), subtree(written.subtree) {
+    for (const auto& each : written.methods) {
+        methods |= bit(http::method_of(each));
+        allow.append(allow.empty() ? "" : ", ").append(each);
+    }
+}
+
+base::result<const target*> service::choose(std::string_view forced, unsigned core) const {
+    if (forced.empty()) {
+        const auto turn = split.next(places->at(core));
+        if (!turn) return fail(fault::no_deployment, no_traffic);
+        return &targets[*turn];
+    }
+    const auto found =
+        std::find_if(targets.begin(), targets.end(), [&](const auto& each) { return each.name == forced; });
+    if (found == targets.end())
+        return fail(fault::no_deployment, "azureml-model-deployment names one that it does not have");
+    return &*found;
+}
+
+std::string_view service::allowed_origin(std::string_view origin) const {
+    if (origin.empty()) return {};
+    for (const auto& each : cors_origins)
+        if (each == "*" || each == origin) return each;
+    return {};
 }
 
 } // namespace scoregate::routing

@@ -1,11 +1,13 @@
-// One version of everything a request is decided by: services, routes, limits, timeouts. Built on the control thread,
-// immutable, posted to each core; a request keeps the one it began with.
+// One version of everything a request is decided by: services, routes, deployments, limits, timeouts. Built on the
+// control thread, immutable, posted to each core; a request keeps the one it began with.
 #pragma once
 
+#include "auth/keys.hpp"
 #include "base/result.hpp"
 #include "config/model.hpp"
 #include "http/head.hpp"
 #include "routing/deployment.hpp"
+#include "routing/traffic.hpp"
 #include "telemetry/service_metrics.hpp"
 
 #include <chrono>
@@ -14,23 +16,54 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 namespace scoregate::routing {
 
-struct service {
+// A path of a service, with what config::route says of it made ready to be compared.
+struct route {
+    explicit route(const config::route&);
+
+    std::string path, replica_path;
+    bool subtree;
+    unsigned methods = 0; // a bit for each http::method
+    std::string allow;    // the same for people: "GET, HEAD, POST"
+};
+
+// A deployment as this version of the configuration has it.
+struct target {
     std::string name;
-    bool require_tls = true;
-    std::string deployment_name;
-    std::chrono::milliseconds request_timeout{};
-    std::chrono::milliseconds total_timeout{}; // zero: none
+    config::request_settings settings;
+    std::string host_header; // empty: the client's
     std::shared_ptr<deployment> replicas;
     std::shared_ptr<telemetry::service_metrics> metrics;
 };
 
-// Where a request goes: the service, and the path that its replica knows the route by.
+struct service {
+    std::string name;
+    bool require_tls = true;
+    std::shared_ptr<const auth::service_keys> keys; // null: open to everyone
+    bool forward_authorization = false;
+    base::error_mapping error_mapping = base::error_mapping::aks;
+    std::vector<std::string> cors_origins; // empty: CORS is off
+    std::vector<route> routes;             // an exact path before subtrees, longer subtrees before shorter
+    std::vector<target> targets;
+    traffic split;                                       // over the targets
+    std::shared_ptr<traffic_places> places;              // null in a service without requests
+    std::shared_ptr<telemetry::service_metrics> metrics; // of requests that were refused before they had a deployment
+
+    // The deployment of the next request: `forced` if it is not empty, else by the traffic. fault::no_deployment.
+    base::result<const target*> choose(std::string_view forced, unsigned core) const;
+    // What Access-Control-Allow-Origin says to a page of `origin`: "*", the origin as the configuration has it, or
+    // nothing if it is not allowed.
+    std::string_view allowed_origin(std::string_view origin) const;
+};
+
+// Where a request goes: the service, and the path that its replica knows the route by, in two parts.
 struct destination {
     const service* to = nullptr;
-    std::string_view replica_path;
+    const route* by = nullptr;
+    std::string_view rest; // of the path, beneath a subtree
 };
 
 class snapshot {
@@ -46,9 +79,10 @@ public:
 
     // By `/api/v1/service/<name>/<route>`, `/api/v1/endpoint/<name>/<route>`, or the whole path on a service's own
     // host. `host` is the Host field, port and case ignored. Paths are compared as they were sent: no decoding, so
-    // nothing can be routed as one thing and read as another. fault::no_route, fault::no_deployment or
-    // fault::method_not_allowed.
-    base::result<destination> route(const http::request_head&) const;
+    // nothing can be routed as one thing and read as another; beneath a subtree a path with dot segments, empty
+    // segments or an encoded slash, backslash or dot has no route. fault::no_route or fault::method_not_allowed.
+    // OPTIONS passes where the service has CORS.
+    base::result<destination> find(const http::request_head&) const;
     // The service that a path or host names, even where its route is unknown: whose metrics and log a refusal belongs
     // to.
     const service* named_by(const http::request_head&) const;

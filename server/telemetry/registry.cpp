@@ -142,6 +142,12 @@ void services(page& out, const observations& seen) {
               "Request head complete to the first byte of the reply written.");
     durations(out, seen, &slot::overhead, "scoregate_overhead_seconds",
               "Time scoregate itself adds: neither the client, the queue nor the model.");
+    durations(out, seen, &slot::queue_wait, "scoregate_queue_wait_seconds",
+              "Wait for a slot, of the requests that had to wait.");
+    per_service(out, seen, &slot::abandoned, "scoregate_abandoned_total", "counter",
+                "Requests that a replica was left to finish for nobody.");
+    per_service(out, seen, &slot::abandon_expired, "scoregate_abandon_expired_total", "counter",
+                "Abandoned requests that took longer than abandon_max_ms.");
     per_service(out, seen, &slot::in_flight, "scoregate_in_flight", "gauge", "Requests being served now.");
     per_service(out, seen, &slot::client_gone, "scoregate_client_gone_total", "counter",
                 "Requests whose client went away before its reply was whole.");
@@ -151,6 +157,48 @@ void services(page& out, const observations& seen) {
                 "Bytes of requests read from clients, heads included, TLS not.");
     per_service(out, seen, &slot::bytes_out, "scoregate_reply_bytes_total", "counter",
                 "Bytes of replies written to clients, heads included, TLS not.");
+}
+
+// Counted before a deployment is chosen.
+void authentication(page& out, const observations& seen) {
+    out.family("scoregate_auth_total", "counter", "Requests let in by a key; one that nobody uses can be replaced.");
+    for (const auto* of : seen.services) {
+        if (of->service().empty() || !of->deployment().empty()) continue;
+        std::uint64_t primary = 0, secondary = 0;
+        for (const auto& core : of->cores()) {
+            primary += core.auth_primary.value();
+            secondary += core.auth_secondary.value();
+        }
+        out.sample({{"service", of->service()}, {"key", "primary"}}, to_text(primary));
+        out.sample({{"service", of->service()}, {"key", "secondary"}}, to_text(secondary));
+    }
+}
+
+// Three decimals: a ratio.
+std::string to_ratio(std::uint64_t part, std::uint64_t whole) {
+    const auto thousandths = whole == 0 ? 0 : (part * 1000 + whole / 2) / whole;
+    auto fraction = to_text(1000 + thousandths % 1000);
+    fraction.front() = '.';
+    return to_text(thousandths / 1000) + fraction;
+}
+
+void loads(page& out, const observations& seen) {
+    const auto each = [&](std::string_view name, std::string_view help, auto value) {
+        out.family(name, "gauge", help);
+        for (const auto& load : seen.loads)
+            if (const std::string text = value(load); !text.empty())
+                out.sample({{"service", load.of->service()}, {"deployment", load.of->deployment()}}, text);
+    };
+    each("scoregate_queue_depth", "Requests that wait for a slot now.",
+         [](const deployment_load& load) { return to_text(load.queued); });
+    each("scoregate_busy_slots", "Slots taken now, also by requests whose client has gone.",
+         [](const deployment_load& load) { return to_text(load.busy); });
+    each("scoregate_slots", "Requests that the reachable replicas take at once; absent without a cap.",
+         [](const deployment_load& load) { return load.slots ? to_text(*load.slots) : std::string(); });
+    each("scoregate_utilization_ratio", "(busy + queued) / slots; absent without a cap.",
+         [](const deployment_load& load) {
+             return load.slots ? to_ratio(load.busy + load.queued, *load.slots) : std::string();
+         });
 }
 
 void connections(page& out, const observations& seen) {
@@ -214,6 +262,8 @@ void process(page& out, const observations& seen) {
 std::string prometheus_text(const observations& seen) {
     page out;
     services(out, seen);
+    authentication(out, seen);
+    loads(out, seen);
     connections(out, seen);
     reloads(out, seen);
     process(out, seen);

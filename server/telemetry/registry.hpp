@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,10 +30,19 @@ struct reload_counts {
     bool last_succeeded = true; // also before the first reload
 };
 
+// How busy a deployment is now.
+struct deployment_load {
+    const service_metrics* of = nullptr; // names it
+    std::uint64_t queued = 0;            // requests that wait for a slot
+    std::uint64_t busy = 0;              // slots taken, those of abandoned requests too
+    std::optional<std::uint64_t> slots;  // null: no cap
+};
+
 // What a scrape reads. All of it outlives the call only.
 struct observations {
     std::string_view version{};
     std::span<const service_metrics* const> services{}; // each (service, deployment) once
+    std::span<const deployment_load> loads{};           // each deployment once
     std::span<const core_metrics* const> cores{};
     std::span<const certificate_expiry> certificates{};
     std::span<const reload_counts> reloads{};

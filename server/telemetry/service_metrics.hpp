@@ -77,10 +77,13 @@ public:
         histogram request_duration;          // first byte of the request to the last of the reply
         histogram time_to_first_byte;        // head complete to the first byte of the reply written
         histogram overhead{overhead_bounds}; // scoregate's own part of it
+        histogram queue_wait;                // of requests that had to wait for a slot, granted or not
         counter client_gone;
+        counter abandoned, abandon_expired; // left to a replica that works on for nobody; longer than abandon_max
         counter replica_connects;
-        counter bytes_in;  // request heads and bodies, as read from the client
-        counter bytes_out; // reply heads and bodies, as written to the client
+        counter bytes_in;                     // request heads and bodies, as read from the client
+        counter bytes_out;                    // reply heads and bodies, as written to the client
+        counter auth_primary, auth_secondary; // requests with that key
         gauge in_flight;
     };
 

@@ -54,13 +54,16 @@ std::map<std::string, metric> served_metrics() {
     telemetry::service_metrics service("iris", "blue", 1);
     service.at(0).requests.add(base::fault::none, 200);
     const telemetry::core_metrics core;
-    const std::array<const telemetry::service_metrics*, 1> services{&service};
+    const telemetry::service_metrics whole("iris", "", 1);
+    const std::array<const telemetry::service_metrics*, 2> services{&service, &whole};
+    const std::array<telemetry::deployment_load, 1> loads{{{&service, 0, 0, 1}}};
     const std::array<const telemetry::core_metrics*, 1> cores{&core};
     const std::array<telemetry::certificate_expiry, 1> certificates{{{"www.contoso.com", "01", {}}}};
     const std::array<telemetry::reload_counts, 1> reloads{{{"configuration", 0, 0, true}}};
     telemetry::observations seen;
     seen.version = "1";
     seen.services = services;
+    seen.loads = loads;
     seen.cores = cores;
     seen.certificates = certificates;
     seen.reloads = reloads;

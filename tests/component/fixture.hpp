@@ -25,7 +25,9 @@ inline std::string to_string(over what) { return what == over::tls ? "over TLS" 
 inline config::settings settings_of(std::vector<config::service> services) {
     config::settings made;
     made.services = std::move(services);
-    for (auto& each : made.services) each.live.settings.request_timeout = 60s;
+    for (auto& service : made.services)
+        for (auto& each : service.deployments) each.settings.request_timeout = 60s;
+    made.limits.request_buffer_bytes = 0; // bodies stream; collecting them has tests of its own
     auto& t = made.timeouts;
     t.handshake = t.header = t.body_idle = t.connect = t.stream_idle = 60s;
     return made;

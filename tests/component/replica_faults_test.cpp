@@ -53,7 +53,7 @@ std::uint16_t refusing_port() {
 
 config::settings settings_for(std::uint16_t port) {
     auto service = service_of("iris", {});
-    service.live.replicas.push_back(replica_at(port));
+    service.deployments[0].replicas.push_back(replica_at(port));
     return settings_of({service});
 }
 
@@ -205,7 +205,7 @@ TEST_CASE("replica_stalled: it takes the connection and stops reading") {
             with.read_head();
             over_now.wait();
         },
-        [](config::settings& s) { s.services[0].live.settings.request_timeout = 200ms; });
+        [](config::settings& s) { s.services[0].deployments[0].settings.request_timeout = 200ms; });
     test_client client(world.proxy.port(), world.proxy.terms());
     try {
         client.send(post(pattern(32 * 1024 * 1024)));
@@ -226,7 +226,7 @@ TEST_CASE("request_timeout: no reply head in time, counted from the last byte of
             if (asked.first_line.find("?half") != std::string::npos) with.send("HTTP/1.1 200 OK\r\nConte");
             with.wait_for_end();
         },
-        [](config::settings& s) { s.services[0].live.settings.request_timeout = 100ms; });
+        [](config::settings& s) { s.services[0].deployments[0].settings.request_timeout = 100ms; });
     test_client client(world.proxy.port(), world.proxy.terms());
     check_fault(client.ask(post("{}")), 504, "request_timeout", "replica");
     check_record(world.proxy.next_record(), 504, "request_timeout", "replica");
@@ -255,7 +255,7 @@ TEST_CASE("total_timeout: caps everything, before the head and after it") {
                 with.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n");
             with.wait_for_end();
         },
-        [](config::settings& s) { s.services[0].live.settings.total_timeout = 150ms; });
+        [](config::settings& s) { s.services[0].deployments[0].settings.total_timeout = 150ms; });
     {
         test_client client(world.proxy.port(), world.proxy.terms());
         check_fault(client.ask(post("{}")), 504, "total_timeout", "replica");

@@ -139,7 +139,7 @@ TEST_CASE("with TLS on, the HTTP port redirects reads, refuses the rest and serv
 TEST_CASE("a service without an address for its replica has no ready replica") {
     scripted_replica unused(always(ok("{}")));
     auto settings = settings_of({service_of("iris", {&unused})});
-    settings.services[0].live.replicas[0].host = "never-resolved.example"; // discovery was not asked
+    settings.services[0].deployments[0].replicas[0].host = "never-resolved.example"; // discovery was not asked
     checked_proxy proxy(over::plain, settings);
     test_client client(proxy.port(), proxy.terms());
     const auto reply = client.ask(post("{}"));

@@ -124,7 +124,7 @@ TEST_CASE("a client that pauses in the middle of both bodies is not blamed on th
             }
             with.wait_for_end();
         },
-        [](config::settings& s) { s.services[0].live.settings.request_timeout = 200ms; });
+        [](config::settings& s) { s.services[0].deployments[0].settings.request_timeout = 200ms; });
     test_client client(world.proxy.port(), world.proxy.terms());
     const auto body = pattern(64 * 1024 * 1024);
     client.send(request("POST", score, "Content-Length: " + std::to_string(body.size()) + "\r\n"));

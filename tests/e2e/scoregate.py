@@ -28,6 +28,8 @@ def service(*replicas, **more):
     blue = {"replicas": list(replicas)}
     if "request_settings" in more:
         blue["request_settings"] = more.pop("request_settings")
+    # As many requests at once as come: caps have tests of their own.
+    blue.setdefault("request_settings", {}).setdefault("max_concurrent_requests_per_instance", None)
     return {"auth_mode": "none", "deployments": {"blue": blue}, **more}
 
 

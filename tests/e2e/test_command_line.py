@@ -47,7 +47,7 @@ def test_check_lists_every_problem_by_its_pointer(file):
     settings["colour"] = "blue"
     settings["timeouts"]["drain_ms"] = "long"
     settings["limits"] = {"max_headers": -1}
-    settings["services"]["iris"]["auth_mode"] = "key"
+    settings["services"]["iris"]["auth_mode"] = "aml_token"
     settings["services"]["iris"]["deployments"]["blue"]["replicas"] = ["ftp://127.0.0.1"]
     file.write_text(json.dumps(settings))
     done = scoregate("check", "--config", file)

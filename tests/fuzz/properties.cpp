@@ -92,11 +92,12 @@ void request_head(input bytes) {
 
     base::buffer_pool pool;
     base::buffer out(pool);
-    out.reserve(room_for(head, "/score"));
     const auto host = head.host.empty() ? std::string_view("iris") : head.host;
-    write_request_head(out, head, "/score", host, {"203.0.113.7", "https", head.host},
+    constexpr std::string_view path = "/score";
+    out.reserve(room_for(head, path, host));
+    write_request_head(out, head, path, host, {"203.0.113.7", "https", head.host},
                        identity(head.client_request_id, head.traceparent));
-    must(out.size() <= room_for(head, "/score"), "the room that was asked for suffices");
+    must(out.size() <= room_for(head, path, host), "the room that was asked for suffices");
 
     const auto sent = read_strictly(out.readable());
     must(sent.has_value(), "what is sent on is a head");
@@ -165,7 +166,7 @@ void reply_head(input bytes) {
     const bool to_old_client = (choice & 2) != 0;
     if (head.body.how == kind::until_close && !to_old_client) towards = {{kind::chunked, 0}, false, false};
     const auto status = head.status == 500 ? 502 : head.status;
-    write_reply_head(out, head, status, status == 502 ? "model_error" : "", towards, "blue",
+    write_reply_head(out, head, status, {status == 502 ? "model_error" : ""}, towards, "blue",
                      "Thu, 01 Jan 1970 00:00:00 GMT", {}, identity("", ""));
     must(out.size() <= room_for(head), "the room that was asked for suffices");
 

@@ -13,12 +13,21 @@ config::replica replica_at(std::uint16_t port) {
     return {"http://127.0.0.1:" + std::to_string(port), "127.0.0.1", port};
 }
 
+config::deployment deployment_of(std::string name, std::initializer_list<const scripted_replica*> replicas) {
+    config::deployment made;
+    made.name = std::move(name);
+    for (const auto* each : replicas) made.replicas.push_back(replica_at(each->port()));
+    return made;
+}
+
 config::service service_of(std::string name, std::initializer_list<const scripted_replica*> replicas) {
     config::service made;
     made.name = std::move(name);
     made.require_tls = false;
-    made.live.name = "blue";
-    for (const auto* each : replicas) made.live.replicas.push_back(replica_at(each->port()));
+    made.auth = config::auth_mode::none;
+    auto& blue = made.deployments.emplace_back(deployment_of("blue", replicas));
+    blue.traffic = 100;
+    blue.settings.max_concurrent_requests.reset();
     return made;
 }
 
@@ -41,8 +50,7 @@ running_proxy::running_proxy(over what, config::settings settings, unsigned core
       unmatched_(std::make_shared<telemetry::service_metrics>("", "", cores)) {
     store_ = store_of({&shared_identity()});
     apply_settings();
-    const auto first = assembly_.build(settings_, names_);
-    note_metrics();
+    const auto first = build();
 
     // A pipe with a name: the log takes what it could be configured with, and reading it waits for lines.
     const auto path = (folder_.path() / "access.log").string();
@@ -56,7 +64,7 @@ running_proxy::running_proxy(over what, config::settings settings, unsigned core
 
     dealing_.most_connections = settings_.limits.max_connections;
     for (unsigned i = 0; i < cores; ++i) {
-        cores_.push_back(std::make_unique<proxy::core>(i, first, make_context(), unmatched_, &log_->at(i)));
+        cores_.push_back(std::make_unique<proxy::core>(i, first, make_context(), unmatched_, collected_, &log_->at(i)));
         dealing_.cores.push_back(cores_.back().get());
     }
     for (const auto through : {proxy::entrance::https, proxy::entrance::http}) {
@@ -83,8 +91,19 @@ client_terms running_proxy::terms() const {
     return made;
 }
 
-void running_proxy::note_metrics() {
-    for (auto& each : assembly_.metrics()) metrics_[each->service()] = each;
+std::shared_ptr<const routing::snapshot> running_proxy::build() {
+    const auto built = assembly_.build(settings_, names_, [this](const std::string& service) { return keys[service]; });
+    for (auto& each : assembly_.counts())
+        metrics_[{each.metrics->service(), each.metrics->deployment()}] = each.metrics;
+    return built;
+}
+
+std::vector<const telemetry::service_metrics*> running_proxy::metrics_of(const std::string& service) const {
+    if (service.empty()) return {unmatched_.get()};
+    std::vector<const telemetry::service_metrics*> found;
+    for (const auto& [name, each] : metrics_)
+        if (name.first == service) found.push_back(each.get());
+    return found;
 }
 
 void running_proxy::apply_settings() {
@@ -118,8 +137,7 @@ void running_proxy::switch_to(over what) {
 void running_proxy::reload(config::settings next) {
     settings_ = std::move(next);
     apply_settings();
-    const auto built = assembly_.build(settings_, names_);
-    note_metrics();
+    const auto built = build();
     for (unsigned i = 0; i < cores_.size(); ++i) on_core(i, [this, i, built] { cores_[i]->adopt(built); });
 }
 
@@ -172,9 +190,17 @@ std::string running_proxy::stop() {
         note("connections in the metric", core.metrics.connections.value());
     }
     for (const auto& service : settings_.services)
-        for (const auto& each : assembly_.replicas(service)) note("requests in flight at " + each.url, each.in_flight);
-    for (auto& [name, each] : metrics_)
-        for (const auto& core : each->cores()) note("scoregate_in_flight of " + name, core.in_flight.value());
+        for (const auto& deployment : service.deployments) {
+            const auto state = assembly_.state_of(service.name, deployment.name);
+            for (const auto& each : state.replicas) note("requests in flight at " + each.url, each.in_flight);
+            note("requests in the queue of " + deployment.name, state.queued);
+        }
+    for (auto& [name, each] : metrics_) {
+        std::int64_t in_flight = 0; // counted on the core of the request, for the service first
+        for (const auto& core : each->cores()) in_flight += core.in_flight.value();
+        note("scoregate_in_flight of " + name.first + " " + name.second, in_flight);
+    }
+    note("bytes of collected bodies", collected_->used());
 
     for (auto& core : cores_) core->stop();
     for (auto& thread : threads_) thread.join();
@@ -214,10 +240,11 @@ nlohmann::json running_proxy::record(std::size_t number) const {
 
 std::uint64_t running_proxy::count(const std::string& service, base::fault kind, unsigned status) const {
     std::uint64_t total = 0;
-    for (const auto& core : (service.empty() ? unmatched_ : metrics_.at(service))->cores())
-        core.requests.for_each([&](base::fault fault, std::uint16_t of, std::uint64_t n) {
-            if (fault == kind && of == status) total += n;
-        });
+    for (const auto* each : metrics_of(service))
+        for (const auto& core : each->cores())
+            core.requests.for_each([&](base::fault fault, std::uint16_t of, std::uint64_t n) {
+                if (fault == kind && of == status) total += n;
+            });
     return total;
 }
 
@@ -252,20 +279,20 @@ std::uint64_t running_proxy::resumed_handshakes() const {
 
 std::uint64_t running_proxy::replica_connects(const std::string& service) const {
     std::uint64_t total = 0;
-    for (const auto& core : metrics_.at(service)->cores()) total += core.replica_connects.value();
+    for (const auto* each : metrics_of(service))
+        for (const auto& core : each->cores()) total += core.replica_connects.value();
     return total;
 }
 
 std::int64_t running_proxy::in_flight(const std::string& service) const {
     std::int64_t total = 0;
-    for (const auto& core : metrics_.at(service)->cores()) total += core.in_flight.value();
+    for (const auto* each : metrics_of(service))
+        for (const auto& core : each->cores()) total += core.in_flight.value();
     return total;
 }
 
-std::vector<routing::deployment::replica_state> running_proxy::replicas(const std::string& service) const {
-    for (const auto& each : settings_.services)
-        if (each.name == service) return assembly_.replicas(each);
-    return {};
+routing::deployment::state running_proxy::state_of(const std::string& service, const std::string& deployment) const {
+    return assembly_.state_of(service, deployment);
 }
 
 std::size_t running_proxy::open_connections() const {

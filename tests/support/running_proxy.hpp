@@ -25,7 +25,8 @@
 
 namespace scoregate::tests {
 
-// A service with a deployment "blue", open over HTTP too.
+config::deployment deployment_of(std::string name, std::initializer_list<const scripted_replica*> replicas);
+// A service open to everyone, over HTTP too, with a deployment "blue" that takes as many requests at once as come.
 config::service service_of(std::string name, std::initializer_list<const scripted_replica*> replicas);
 config::replica replica_at(std::uint16_t port);
 
@@ -85,11 +86,17 @@ public:
     std::uint64_t full_handshakes() const, resumed_handshakes() const;
     std::uint64_t replica_connects(const std::string& service) const;
     std::int64_t in_flight(const std::string& service) const; // scoregate_in_flight
-    std::vector<routing::deployment::replica_state> replicas(const std::string& service) const;
+    routing::deployment::state state_of(const std::string& service, const std::string& deployment = "blue") const;
+    std::vector<routing::deployment::replica_state> replicas(const std::string& service) const {
+        return state_of(service).replicas;
+    }
+    // Of the services that have keys; for the next reload().
+    std::map<std::string, std::shared_ptr<const auth::service_keys>> keys;
     std::size_t open_connections() const;
 
 private:
-    void note_metrics();
+    std::shared_ptr<const routing::snapshot> build();
+    std::vector<const telemetry::service_metrics*> metrics_of(const std::string& service) const;
     void apply_settings();
     tls::ssl_ctx_ptr make_context() const;
     void read_log();
@@ -99,8 +106,10 @@ private:
     base::asio::io_context control_;
     control::discovery names_;
     control::assembly assembly_;
-    std::map<std::string, std::shared_ptr<telemetry::service_metrics>> metrics_; // of removed services too
+    // By service and deployment; of removed ones too.
+    std::map<std::pair<std::string, std::string>, std::shared_ptr<telemetry::service_metrics>> metrics_;
     std::shared_ptr<telemetry::service_metrics> unmatched_;
+    std::shared_ptr<base::byte_budget> collected_ = std::make_shared<base::byte_budget>();
     pem_directory folder_;
     std::shared_ptr<const tls::certificate_store> store_;
     tls::own_ticket_keys tickets_{std::chrono::steady_clock::now()};

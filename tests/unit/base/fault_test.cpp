@@ -26,12 +26,15 @@ TEST_CASE("each fault has a row of its own, with a stable token and a side") {
     CHECK(row(fault::none).token.empty());
 }
 
-// The contract's table, column "aks": a change here is a change of the contract.
+// The contract's table: a change here is a change of the contract.
 TEST_CASE("what a client gets for each fault") {
     const std::map<std::string, std::pair<int, std::string>> contract{
         {"bad_request", {400, "client"}},        {"header_too_large", {431, "client"}},
         {"uri_too_long", {414, "client"}},       {"body_too_large", {413, "client"}},
-        {"client_timeout", {408, "client"}},     {"https_required", {403, "client"}},
+        {"client_timeout", {408, "client"}},     {"auth_missing", {401, "client"}},
+        {"auth_malformed", {401, "client"}},     {"auth_wrong", {401, "client"}},
+        {"forbidden", {403, "client"}},          {"queue_full", {503, "proxy"}},
+        {"queue_timeout", {503, "proxy"}},       {"https_required", {403, "client"}},
         {"no_route", {404, "client"}},           {"no_deployment", {404, "client"}},
         {"method_not_allowed", {405, "client"}}, {"no_ready_replica", {503, "replica"}},
         {"connect_failed", {502, "replica"}},    {"connect_timeout", {504, "replica"}},
@@ -42,6 +45,10 @@ TEST_CASE("what a client gets for each fault") {
         {"internal_error", {500, "proxy"}},      {"client_gone", {499, "client"}},
         {"stream_idle_timeout", {0, "replica"}}, {"stream_broken", {0, "replica"}},
     };
+    const std::map<std::string, int> managed{
+        {"queue_full", 429},      {"queue_timeout", 429},   {"replica_closed", 424}, {"replica_bad_response", 424},
+        {"replica_stalled", 408}, {"request_timeout", 408}, {"total_timeout", 408},  {"model_error", 424},
+    };
     CHECK(contract.size() == fault_count - 1);
     for (std::size_t i = 1; i < fault_count; ++i) {
         const auto& each = fault_table[i];
@@ -49,6 +56,11 @@ TEST_CASE("what a client gets for each fault") {
         INFO(each.token);
         REQUIRE(promised != contract.end());
         CHECK(each.status == promised->second.first);
+        CHECK(status(each.kind, error_mapping::aks) == each.status);
+        CHECK(status(each.kind, error_mapping::passthrough) == each.status);
+        const auto other = managed.find(std::string(each.token));
+        CHECK(status(each.kind, error_mapping::managed) ==
+              static_cast<unsigned>(other == managed.end() ? each.status : other->second));
         CHECK(to_string(each.blame) == promised->second.second);
     }
 }

@@ -23,7 +23,8 @@ json schema() { return json::parse(text_of(source_folder / "config/scoregate.sch
 
 bool starts(const std::string& type, const std::string& base) { return type == base || type == base + "|null"; }
 
-// The schema's node of one key; what is only for readers (description, uniqueItems) is left out.
+// The schema's node of one key; what is only for readers (description, uniqueItems) is left out, and so are conditions,
+// which have tests of their own.
 json expected_node(const key_description& key, const std::vector<key_description>& all) {
     auto node = json::object();
     const auto form = json{{"$ref", "#/$defs/" + key.form}};
@@ -34,6 +35,12 @@ json expected_node(const key_description& key, const std::vector<key_description
         } else {
             node = form;
         }
+    } else if (key.type == "object|string") {
+        auto object = json{{"type", "object"}, {"additionalProperties", false}};
+        for (const auto& child : all)
+            if (child.required && child.pattern.starts_with(key.pattern + "/"))
+                object["required"].push_back(child.pattern.substr(child.pattern.rfind('/') + 1));
+        node["anyOf"] = {form, object};
     } else if (nullable) {
         node["type"] = {key.type.substr(0, key.type.find('|')), "null"};
     } else {
@@ -48,7 +55,7 @@ json expected_node(const key_description& key, const std::vector<key_description
         minimum = "minItems";
         maximum = "maxItems";
         if (!key.form.empty()) node["items"] = form;
-    } else if (starts(key.type, "object")) {
+    } else if (starts(key.type, "object") && key.type != "object|string") {
         minimum = "minProperties";
         maximum = "maxProperties";
         if (key.form.empty()) {
@@ -73,8 +80,14 @@ void collect(const json& node, const std::string& pointer, std::map<std::string,
     const bool of_objects = node.contains("items") && node["items"].contains("properties");
     if (own.contains("propertyNames")) own.erase("additionalProperties");
     if (of_objects) own.erase("items");
-    for (const auto* key : {"properties", "description", "uniqueItems"}) own.erase(key);
+    for (const auto* key : {"properties", "description", "uniqueItems", "if", "else"}) own.erase(key);
+    // A text or an object with keys of its own.
+    const bool either = node.contains("anyOf") && node["anyOf"].back().contains("properties");
+    if (either) own["anyOf"].back().erase("properties");
     out[pointer] = own;
+    if (either)
+        for (const auto& [key, child] : node["anyOf"].back()["properties"].items())
+            collect(child, child_pointer(pointer, key), out);
     if (node.contains("properties")) {
         for (const auto& [key, child] : node["properties"].items()) collect(child, child_pointer(pointer, key), out);
     }
@@ -172,6 +185,25 @@ TEST_CASE("the schema and the loader agree on what a whole pair is") {
     CHECK(whole == 2);
 }
 
+TEST_CASE("the schema and the loader agree on when a service needs keys") {
+    const auto service = schema().at("properties").at("services").at("additionalProperties");
+    CHECK(service.at("if") == R"({"required": ["auth_mode"], "properties": {"auth_mode": {"const": "none"}}})"_json);
+    CHECK(service.at("else") == R"({"required": ["keys"]})"_json);
+    CHECK_FALSE(service.contains("then"));
+
+    for (const std::string mode : {"", "key", "none"}) {
+        for (const bool keys : {false, true}) {
+            CAPTURE(mode, keys);
+            auto tree = valid();
+            auto& iris = tree["services"]["iris"];
+            iris.erase("auth_mode");
+            if (!mode.empty()) iris["auth_mode"] = mode;
+            if (keys) iris["keys"]["primary_file"] = "k";
+            CHECK(written{tree.dump()}.load().value.has_value() == (mode == "none" || keys));
+        }
+    }
+}
+
 TEST_CASE("the documentation lists the keys of the code, and no others") {
     const auto text = text_of(source_folder / "docs/configuration.md");
     std::vector<std::string> documented;
@@ -228,10 +260,13 @@ TEST_CASE("config/scoregate.json shows every key, at its default") {
         auto at = key.pattern;
         replace_all(at, "/services/*", "/services/iris");
         replace_all(at, "/deployments/*", "/deployments/blue");
+        replace_all(at, "/traffic/*", "/traffic/blue");
+        replace_all(at, "/routes/*", "/routes/score");
         CAPTURE(at);
         const json::json_pointer pointer{at};
         REQUIRE(example.contains(pointer));
-        const bool shown_by_example = at == "/services/iris/hosts" || key.type.starts_with("object");
+        const bool shown_by_example = at == "/services/iris/hosts" || at == "/services/iris/routes/score/idempotent" ||
+                                      key.type.starts_with("object");
         if (!key.fallback.empty() && !shown_by_example) CHECK(example[pointer] == json::parse(key.fallback));
     }
 }

@@ -63,10 +63,12 @@ TEST_CASE("the defaults are the contract's") {
     CHECK(s.services[0].name == "iris");
     CHECK(s.services[0].hosts.empty());
     CHECK(s.services[0].require_tls);
-    CHECK(s.services[0].live.name == "blue");
-    CHECK(s.services[0].live.replicas == std::vector<replica>{{"http://127.0.0.1:5001", "127.0.0.1", 5001}});
-    CHECK(s.services[0].live.settings.request_timeout == 5s);
-    CHECK_FALSE(s.services[0].live.settings.total_timeout);
+    CHECK_FALSE(s.services[0].forward_authorization);
+    CHECK(s.services[0].deployments.at(0).name == "blue");
+    CHECK(s.services[0].deployments.at(0).replicas ==
+          std::vector<replica>{{"http://127.0.0.1:5001", "127.0.0.1", 5001}});
+    CHECK(s.services[0].deployments.at(0).settings.request_timeout == 5s);
+    CHECK_FALSE(s.services[0].deployments.at(0).settings.total_timeout);
 }
 
 TEST_CASE("every key is read, with comments between") {
@@ -84,8 +86,10 @@ TEST_CASE("every key is read, with comments between") {
                     "stream_idle_ms": 86400000, "drain_grace_ms": 17, "drain_ms": 18 },
       "access_log": { "path": "log/access", "format": "json" },
       "services": {
-        "wine": { "auth_mode": "none", "deployments": { "Green-2": { "replicas": ["http://wine"] } } },
-        "iris": { "hosts": ["IRIS.contoso.com", "10.0.0.1"], "require_tls": false, "auth_mode": "none",
+        "wine": { "auth_mode": "none", "forward_authorization": false, "deployments": { "Green-2": { "replicas": ["http://wine"] } } },
+        "iris": { "hosts": ["IRIS.contoso.com", "10.0.0.1"], "require_tls": false, "auth_mode": "key",
+                  "keys": { "primary_file": "keys/primary", "secondary_file": "/run/keys/secondary" },
+                  "forward_authorization": true,
                   "deployments": { "blue": { "replicas": ["http://My_Model:81", "http://[::1]"],
                     "request_settings": { "request_timeout_ms": 600000, "total_timeout_ms": 86400000 } } } } } })"};
     const auto result = file.load();
@@ -122,14 +126,20 @@ TEST_CASE("every key is read, with comments between") {
     CHECK(s.access_log.path == (file.folder() / "log/access").string());
     REQUIRE(s.services.size() == 2); // sorted by name
     CHECK(s.services[1].name == "wine");
-    CHECK(s.services[1].live.name == "Green-2");
-    CHECK(s.services[1].live.replicas == std::vector<replica>{{"http://wine", "wine", 80}});
+    CHECK(s.services[1].deployments.at(0).name == "Green-2");
+    CHECK(s.services[1].deployments.at(0).replicas == std::vector<replica>{{"http://wine", "wine", 80}});
     CHECK(s.services[0].hosts == texts{"iris.contoso.com", "10.0.0.1"});
     CHECK_FALSE(s.services[0].require_tls);
-    CHECK(s.services[0].live.replicas ==
+    CHECK(s.services[0].auth == auth_mode::key);
+    CHECK(s.services[0].keys == key_files{(file.folder() / "keys/primary").string(), "/run/keys/secondary"});
+    CHECK(s.services[0].forward_authorization);
+    CHECK(s.services[1].auth == auth_mode::none);
+    CHECK_FALSE(s.services[1].keys);
+    CHECK_FALSE(s.services[1].forward_authorization);
+    CHECK(s.services[0].deployments.at(0).replicas ==
           std::vector<replica>{{"http://My_Model:81", "my_model", 81}, {"http://[::1]", "::1", 80}});
-    CHECK(s.services[0].live.settings.request_timeout == 10min); // longer than Azure's cap of 300 s
-    CHECK(s.services[0].live.settings.total_timeout == 24h);
+    CHECK(s.services[0].deployments.at(0).settings.request_timeout == 10min); // longer than Azure's cap of 300 s
+    CHECK(s.services[0].deployments.at(0).settings.total_timeout == 24h);
 }
 
 TEST_CASE("the access log can be off in two ways") {
@@ -207,14 +217,8 @@ TEST_CASE("what is wrong is refused at its pointer, with what to do") {
         same("/services", "", "is missing: it must hold at least one service"),
         same("/services", "{}", "must hold at least one service"),
         same("/services", "[]", "must be an object, not a list"),
-        same("/services/iris/auth_mode", "", "authentication by key or token is not built yet"),
-        same("/services/iris/auth_mode", "\"key\"", "write \"auth_mode\": \"none\""),
-        same("/services/iris/auth_mode", "\"aml_token\"", "not built yet"),
-        same("/services/iris/auth_mode", "null", "cannot be null"),
-        same("/services/iris/deployments", "", "must hold exactly one deployment"),
-        same("/services/iris/deployments", "{}", "exactly one deployment, as traffic between several is not built yet"),
-        row{"/services/iris/deployments/green", R"({"replicas": ["http://b"]})", "/services/iris/deployments",
-            "exactly one deployment, as traffic between several is not built yet; it holds 2"},
+        same("/services/iris/deployments", "", "must hold 1 to 20 deployments"),
+        same("/services/iris/deployments", "{}", "must hold 1 to 20 deployments"),
         same(blue + "/replicas", "", "is missing: give a list with at least one"),
         same(blue + "/replicas", "[]", "is empty: give at least one"),
         same(blue + "/replicas", "\"http://a\"", "must be a list of strings"),
@@ -251,18 +255,11 @@ TEST_CASE("what is wrong is refused at its pointer, with what to do") {
 }
 
 TEST_CASE("keys of the contract that are not built are named as such") {
-    const std::string at = GENERATE(
-        "/acme", "/client_ca", "/user", "/trusted_proxies", "/dns", "/tracing", "/default_service", "/services_dir",
-        "/listen/proxy_protocol", "/admin/token_file", "/limits/max_connections_per_ip", "/limits/request_buffer_bytes",
-        "/limits/buffer_memory_bytes", "/limits/allow", "/limits/deny", "/services/iris/keys",
-        "/services/iris/forward_authorization", "/services/iris/traffic", "/services/iris/mirror_traffic",
-        "/services/iris/error_mapping", "/services/iris/cors", "/services/iris/rate_limit", "/services/iris/routes",
-        "/services/iris/deployments/blue/readiness_probe", "/services/iris/deployments/blue/host_header",
-        "/services/iris/deployments/blue/request_settings/max_concurrent_requests_per_instance",
-        "/services/iris/deployments/blue/request_settings/max_queue_wait_ms",
-        "/services/iris/deployments/blue/request_settings/max_queue_length",
-        "/services/iris/deployments/blue/request_settings/on_abandon",
-        "/services/iris/deployments/blue/request_settings/abandon_max_ms");
+    const std::string at =
+        GENERATE("/acme", "/client_ca", "/user", "/trusted_proxies", "/dns", "/tracing", "/default_service",
+                 "/services_dir", "/listen/proxy_protocol", "/admin/token_file", "/limits/max_connections_per_ip",
+                 "/limits/allow", "/limits/deny", "/services/iris/mirror_traffic", "/services/iris/rate_limit",
+                 "/services/iris/deployments/blue/readiness_probe");
     const std::string value = GENERATE("null", "[]");
     const auto result = written{changed(at, value)}.load();
     REQUIRE(pointers(result.problems) == at + "\n");
@@ -299,7 +296,7 @@ TEST_CASE("all problems come at once, in the order of the file") {
       "acme": {} })"};
     CHECK(pointers(file.load().problems) == "/sslCertPemFile\n"
                                             "/services/wine/deployments/blue/replicas/0\n"
-                                            "/services/iris/auth_mode\n"
+                                            "/services/iris/keys\n"
                                             "/services/iris/deployments\n"
                                             "/services/iris/hosts/0\n"
                                             "/workers\n"

@@ -60,8 +60,9 @@ TEST_CASE("values are converted by the type of the key") {
     REQUIRE(s.services.size() == 1);
     CHECK_FALSE(s.services[0].require_tls);
     CHECK(s.services[0].hosts == texts{"iris.contoso.com"});
-    CHECK(s.services[0].live.replicas == std::vector<replica>{{"http://a", "a", 80}, {"http://b:1", "b", 1}});
-    CHECK(s.services[0].live.settings.total_timeout == 7ms);
+    CHECK(s.services[0].deployments.at(0).replicas ==
+          std::vector<replica>{{"http://a", "a", 80}, {"http://b:1", "b", 1}});
+    CHECK(s.services[0].deployments.at(0).settings.total_timeout == 7ms);
 }
 
 TEST_CASE("later overrides win, over the file too") {
@@ -179,7 +180,8 @@ TEST_CASE("a wrong override is refused by its origin") {
         {"listen.https=,[::]:1", "--set listen.https: /listen/https/0: the string \"\" is not an address"},
         {"sslCname=\xff", "--set sslCname: /sslCname: the string \"\\ufffd\" is neither a DNS name"},
         {"ticket_keys_dir=", "--set ticket_keys_dir: /ticket_keys_dir: the string \"\" is not a path"},
-        {"services.iris.auth_mode=key", "--set services.iris.auth_mode: /services/iris/auth_mode: cannot be"},
+        {"services.iris.auth_mode=", "--set services.iris.auth_mode: /services/iris/auth_mode: must be \"key\" or"},
+        {"services.iris.keys=k", "--set services.iris.keys: /services/iris/keys: must be an object"},
     }));
     CAPTURE(one.word);
     auto tree = valid();
@@ -195,6 +197,6 @@ TEST_CASE("what an override leaves out inside what it made is its problem") {
     const auto result = written{valid().dump()}.load_with({"services.wine.require_tls=true"});
     REQUIRE(result.problems.size() == 2);
     CHECK(result.problems[0].file == "--set services.wine.require_tls");
-    CHECK(result.problems[0].pointer == "/services/wine/auth_mode");
+    CHECK(result.problems[0].pointer == "/services/wine/keys");
     CHECK(result.problems[1].pointer == "/services/wine/deployments");
 }

@@ -15,16 +15,20 @@ struct fixture {
     assembly build{2};
 
     std::shared_ptr<const routing::snapshot> of(const config::settings& settings) {
-        return build.build(settings, names);
+        return build.build(settings, names, [](const std::string&) { return nullptr; });
     }
 };
 
 const auto local = replica_at("127.0.0.1", 5001);
 
-const routing::service& only(const std::shared_ptr<const routing::snapshot>& snapshot) {
+// The one deployment of the one service.
+const routing::target& only(const std::shared_ptr<const routing::snapshot>& snapshot) {
     REQUIRE(snapshot->services().size() == 1);
-    return snapshot->services().front();
+    REQUIRE(snapshot->services().front().targets.size() == 1);
+    return snapshot->services().front().targets.front();
 }
+
+base::result<routing::slot> reserve(const routing::target& from) { return from.replicas->reserve_now({}); }
 
 } // namespace
 
@@ -32,29 +36,41 @@ TEST_CASE("a snapshot has what the settings say") {
     fixture at;
     auto wanted = service_named("iris", {local, replica_at("::1", 5002), replica_at("replica.invalid", 5003)});
     wanted.require_tls = false;
-    wanted.live.settings.request_timeout = 1234ms;
-    const auto without_total = at.of(settings_of({wanted}));
-    CHECK(only(without_total).total_timeout == 0ms);
-    wanted.live.settings.total_timeout = 9876ms;
+    wanted.deployments[0].settings.request_timeout = 1234ms;
+    wanted.deployments[0].settings.max_concurrent_requests = 2;
+    wanted.deployments[0].host_header = "model";
+    wanted.error_mapping = base::error_mapping::managed;
+    wanted.cors_origins = {"*"};
+    wanted.forward_authorization = true;
     const auto snapshot = at.of(settings_of({wanted}));
     const auto& made = only(snapshot);
-    CHECK(made.name == "iris");
-    CHECK(made.deployment_name == "blue");
-    CHECK_FALSE(made.require_tls);
-    CHECK(made.request_timeout == 1234ms);
-    CHECK(made.total_timeout == 9876ms);
+    const auto& service = snapshot->services().front();
+    CHECK(service.name == "iris");
+    CHECK_FALSE(service.require_tls);
+    CHECK_FALSE(service.keys);
+    CHECK(service.forward_authorization);
+    CHECK(service.error_mapping == base::error_mapping::managed);
+    CHECK(service.cors_origins == wanted.cors_origins);
+    CHECK(service.routes.size() == 2);
+    CHECK(service.metrics->service() == "iris");
+    CHECK(service.metrics->deployment().empty());
+    CHECK(made.name == "blue");
+    CHECK(made.settings.request_timeout == 1234ms);
+    CHECK(made.host_header == "model");
     CHECK(made.metrics->service() == "iris");
     CHECK(made.metrics->deployment() == "blue");
     CHECK(made.metrics->cores().size() == 2);
     CHECK(snapshot->settings().services.size() == 1);
 
-    const auto one = made.replicas->reserve(), other = made.replicas->reserve();
-    REQUIRE(one);
-    REQUIRE(other);
+    const auto one = reserve(made), other = reserve(made);
+    REQUIRE(one.has_value());
+    REQUIRE(other.has_value());
     using boost::asio::ip::make_address;
     CHECK(one->where().addresses == std::vector{base::tcp::endpoint(make_address("127.0.0.1"), 5001)});
     CHECK(other->where().addresses == std::vector{base::tcp::endpoint(make_address("::1"), 5002)});
-    const auto states = at.build.replicas(wanted);
+    const auto state = at.build.state_of("iris", "blue");
+    CHECK(state.slots == 4); // of those that can be reached
+    const auto& states = state.replicas;
     REQUIRE(states.size() == 3);
     CHECK(states[0].url == "http://127.0.0.1:5001");
     CHECK(states[0].in_flight == 1);
@@ -65,46 +81,48 @@ TEST_CASE("a snapshot has what the settings say") {
 TEST_CASE("a build forgets nothing that is in flight, and no count") {
     fixture at;
     const auto first = at.of(settings_of({service_named("iris", {local})}));
-    const auto held = only(first).replicas->reserve();
-    REQUIRE(held);
+    const auto held = reserve(only(first));
+    REQUIRE(held.has_value());
     only(first).metrics->at(1).bytes_in.add(7);
 
     auto changed = service_named("iris", {local, replica_at("127.0.0.1", 5002)});
-    changed.live.settings.request_timeout = 1ms;
+    changed.deployments[0].settings.request_timeout = 1ms;
     const auto second = at.of(settings_of({changed}));
     CHECK(only(second).replicas == only(first).replicas);
     CHECK(only(second).metrics == only(first).metrics);
-    CHECK(only(first).request_timeout != only(second).request_timeout); // what is in flight keeps its own
-    CHECK(at.build.replicas(changed).at(0).in_flight == 1);
-    REQUIRE(at.build.metrics().size() == 1);
-    CHECK(at.build.metrics().front()->cores().at(1).bytes_in.value() == 7);
+    CHECK(only(first).settings.request_timeout !=
+          only(second).settings.request_timeout); // what is in flight keeps its own
+    CHECK(at.build.state_of("iris", "blue").replicas.at(0).in_flight == 1);
+    REQUIRE(at.build.counts().size() == 2); // of the service as a whole, and of its deployment
+    CHECK(at.build.counts().back().metrics->cores().at(1).bytes_in.value() == 7);
 }
 
 TEST_CASE("a service that is gone is gone from what is shown, and lives for who still uses it") {
     fixture at;
     const auto iris = service_named("iris", {local}), digits = service_named("digits", {local});
     const auto first = at.of(settings_of({digits, iris}));
-    CHECK(at.build.metrics().size() == 2);
-    const auto held = first->services().at(1).replicas->reserve();
-    REQUIRE(held);
+    CHECK(at.build.counts().size() == 4);
+    const auto& old = first->services().at(1).targets.front();
+    const auto held = reserve(old);
+    REQUIRE(held.has_value());
     const auto second = at.of(settings_of({digits}));
-    CHECK(at.build.metrics().size() == 1);
-    CHECK(at.build.replicas(iris).empty());
-    CHECK(at.build.replicas(digits).size() == 1);
+    CHECK(at.build.counts().size() == 2);
+    CHECK(at.build.state_of("iris", "blue").replicas.empty());
+    CHECK(at.build.state_of("digits", "blue").replicas.size() == 1);
     CHECK(held->where().url == "http://127.0.0.1:5001");
 
     const auto third = at.of(settings_of({iris})); // come back, it begins anew
-    CHECK(only(third).replicas != first->services().at(1).replicas);
-    CHECK(at.build.replicas(iris).at(0).in_flight == 0);
+    CHECK(only(third).replicas != old.replicas);
+    CHECK(at.build.state_of("iris", "blue").replicas.at(0).in_flight == 0);
 }
 
 TEST_CASE("another deployment of the same service is another") {
     fixture at;
     auto settings = settings_of({service_named("iris", {local})});
     const auto first = at.of(settings);
-    settings.services[0].live.name = "green";
+    settings.services[0].deployments[0].name = "green";
     const auto second = at.of(settings);
-    CHECK(only(second).deployment_name == "green");
+    CHECK(only(second).name == "green");
     CHECK(only(second).replicas != only(first).replicas);
     CHECK(only(second).metrics != only(first).metrics);
 }

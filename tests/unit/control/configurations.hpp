@@ -19,8 +19,11 @@ inline config::replica replica_at(const std::string& host, std::uint16_t port) {
 inline config::service service_named(const std::string& name, std::vector<config::replica> replicas) {
     config::service made;
     made.name = name;
-    made.live.name = "blue";
-    made.live.replicas = std::move(replicas);
+    made.auth = config::auth_mode::none;
+    auto& blue = made.deployments.emplace_back();
+    blue.name = "blue";
+    blue.replicas = std::move(replicas);
+    blue.traffic = 100;
     return made;
 }
 

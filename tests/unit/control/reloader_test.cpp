@@ -28,7 +28,8 @@ struct fixture {
         REQUIRE(loaded.value);
         tls.adopt(read_tls(loaded.certificates, loaded.value->ticket_keys_dir, false, file), *loaded.value);
         contexts.clear();
-        reload.emplace(io.get_executor(), background, from, std::move(*loaded.value), digest_of(read), tls, build,
+        keys.adopt(read_keys(loaded.value->services, file), *loaded.value);
+        reload.emplace(io.get_executor(), background, from, std::move(*loaded.value), digest_of(read), tls, keys, build,
                        names, [this](auto next) { published.push_back(std::move(next)); });
     }
     void write(const std::string& text) { file = folder.write("scoregate.json", text); }
@@ -48,6 +49,7 @@ struct fixture {
     asio::io_context io{1};
     std::vector<std::vector<tls::ssl_ctx_ptr>> contexts;
     tls_reloader tls{io.get_executor(), background, 1, [this](auto next) { contexts.push_back(std::move(next)); }};
+    key_reloader keys{io.get_executor(), background, [this] { reload->publish_again(); }};
     discovery names{io.get_executor()};
     assembly build{1};
     std::vector<std::shared_ptr<const routing::snapshot>> published;
@@ -108,7 +110,7 @@ TEST_CASE("a good file is put in force whole") {
     CHECK(at.now().empty());
     REQUIRE(at.published.size() == 1);
     CHECK(at.published[0]->settings().limits.max_request_bytes == 777);
-    CHECK(at.published[0]->services().at(0).replicas->states().size() == 2);
+    CHECK(at.published[0]->services().at(0).targets.at(0).replicas->look().replicas.size() == 2);
     CHECK(at.reload->running().limits.max_request_bytes == 777);
     CHECK(at.past().succeeded == 1);
     CHECK(at.past().failed == 0);
@@ -162,10 +164,10 @@ TEST_CASE("a file that changes what only a restart can has its rest applied") {
 TEST_CASE("what is in flight outlives a reload") {
     fixture at;
     CHECK(at.now().empty());
-    const auto held = at.published.at(0)->services().at(0).replicas->reserve();
+    const auto held = at.published.at(0)->services().at(0).targets.at(0).replicas->reserve_now({});
     REQUIRE(held.has_value());
     CHECK(at.now().empty());
-    CHECK(at.published.at(1)->services().at(0).replicas->states().at(0).in_flight == 1);
+    CHECK(at.published.at(1)->services().at(0).targets.at(0).replicas->look().replicas.at(0).in_flight == 1);
 }
 
 TEST_CASE("reloads that come together are done one after the other, each of them") {
@@ -180,8 +182,8 @@ TEST_CASE("reloads that come together are done one after the other, each of them
     }
     CHECK(at.published.size() == 3);
     CHECK(at.past().succeeded == 0); // the file is the same, only names were asked for again
-    CHECK_FALSE(at.published.back()->services().at(0).replicas->states().at(0).url.empty());
-    CHECK(at.published.back()->services().at(0).replicas->states().at(0).resolved);
+    CHECK_FALSE(at.published.back()->services().at(0).targets.at(0).replicas->look().replicas.at(0).url.empty());
+    CHECK(at.published.back()->services().at(0).targets.at(0).replicas->look().replicas.at(0).resolved);
 }
 
 TEST_CASE("a file that is replaced is read by itself, a broken one only after it was waited for") {

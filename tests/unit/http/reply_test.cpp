@@ -85,10 +85,11 @@ TEST_CASE("what a status asks for beside its body") {
     for (const auto& row : base::fault_table) {
         if (row.kind == fault::none || row.status < 100 || row.status == 499) continue;
         INFO(row.token);
-        const auto reply = read(fault_reply({row.kind}, "iris", {who, date}));
-        CHECK(reply->value("allow") == (row.status == 405 ? "GET, HEAD, POST" : "")); // RFC 9110 15.5.6
-        const bool comes_back = row.kind == fault::no_ready_replica || row.kind == fault::overloaded;
-        CHECK(reply->value("retry-after") == (comes_back ? "1" : ""));
+        const auto reply = read(fault_reply({row.kind, "GET, PUT"}, "iris", {who, date}));
+        CHECK(reply->value("allow") == (row.status == 405 ? "GET, PUT" : ""));          // RFC 9110 15.5.6
+        CHECK(reply->value("www-authenticate") == (row.status == 401 ? "Bearer" : "")); // RFC 9110 15.5.2
+        CHECK(reply->value("retry-after").empty());
+        CHECK(read(fault_reply({row.kind, "", 0, 17}, "iris", {who, date}))->value("retry-after") == "17");
         CHECK(reply->value("x-ms-client-request-id").empty());
     }
 }
@@ -138,4 +139,46 @@ TEST_CASE("HTTP on the TLS port is told what is wrong") {
     CHECK_FALSE(reply->head.keep_alive);
     CHECK(reply->head.announced_length == reply->body.size());
     CHECK_THAT(reply->body, Catch::Contains("https://"));
+}
+
+TEST_CASE("managed endpoints have statuses of their own for what fails behind them") {
+    const auto who = identity();
+    own_reply about{who, date};
+    about.mapping = base::error_mapping::managed;
+    CHECK(read(fault_reply({fault::queue_full}, "iris", about))->head.status == 429);
+    CHECK(read(fault_reply({fault::request_timeout}, "iris", about))->head.status == 408);
+    const auto reply = read(fault_reply({fault::replica_closed}, "iris", about));
+    CHECK(reply->head.status == 424);
+    CHECK(reply->head.reason == "Failed Dependency");
+    CHECK(reply->value("x-scoregate-fault") == "replica_closed");
+}
+
+TEST_CASE("pages of an allowed origin may read what is told, errors too") {
+    const auto who = identity();
+    own_reply about{who, date};
+    CHECK(read(fault_reply({fault::auth_wrong}, "iris", about))->value("access-control-allow-origin").empty());
+    about.allowed_origin = "https://a.example";
+    const auto reply = read(fault_reply({fault::auth_wrong}, "iris", about));
+    CHECK(reply->value("access-control-allow-origin") == "https://a.example");
+    CHECK(reply->value("vary") == "Origin");
+    CHECK_THAT(std::string(reply->value("access-control-expose-headers")), Catch::Contains("x-scoregate-fault"));
+    about.allowed_origin = "*";
+    const auto open = read(fault_reply({fault::auth_wrong}, "iris", about));
+    CHECK(open->value("access-control-allow-origin") == "*");
+    CHECK(open->value("vary").empty());
+}
+
+TEST_CASE("the answer to a preflight") {
+    const auto who = identity();
+    own_reply about{who, date};
+    about.allowed_origin = "https://a.example";
+    const auto reply = read(preflight_reply("GET, POST", "authorization, content-type", about));
+    CHECK(reply->head.status == 204);
+    CHECK_FALSE(reply->head.announced_length); // RFC 9110 8.6
+    CHECK(reply->body.empty());
+    CHECK(reply->value("access-control-allow-origin") == "https://a.example");
+    CHECK(reply->value("access-control-allow-methods") == "GET, POST");
+    CHECK(reply->value("access-control-allow-headers") == "authorization, content-type");
+    CHECK(reply->value("access-control-max-age") == "600");
+    CHECK(read(preflight_reply("POST", "", about))->value("access-control-allow-headers").empty());
 }

@@ -93,13 +93,16 @@ TEST_CASE("request line: what is accepted, and how it is taken apart") {
         {"GET /a/../b//c%2fd;e HTTP/1.1", method::get, "/a/../b//c%2fd;e", ""},
         {"GET /?a?b=/{}|[]' HTTP/1.1", method::get, "/", "?a?b=/{}|[]'"},
         {"GET /a:b@c HTTP/1.1", method::get, "/a:b@c", ""},
+        {"PUT / HTTP/1.1", method::put, "/", ""},
+        {"PATCH / HTTP/1.1", method::patch, "/", ""},
+        {"DELETE / HTTP/1.1", method::remove, "/", ""},
         {"get / HTTP/1.1", method::other, "/", ""}, // methods are case-sensitive (RFC 9110 9.1)
-        {"OPTIONS * HTTP/1.1", method::other, "*", ""},
+        {"OPTIONS * HTTP/1.1", method::options, "*", ""},
         {"CONNECT a:443 HTTP/1.1", method::other, "a:443", ""},
         {"M-SEARCH!#$%&'*+.^_`|~9 / HTTP/1.1", method::other, "/", ""},
         {"GET http://a/score?x HTTP/1.1", method::get, "/score", "?x"},
         {"GET HTTPS://A HTTP/1.1", method::get, "/", ""},
-        {"OPTIONS http://a HTTP/1.1", method::other, "/", ""},
+        {"OPTIONS http://a HTTP/1.1", method::options, "/", ""},
     };
     for (const auto& row : rows) {
         INFO(row.line);

@@ -30,9 +30,10 @@ std::string requested(const std::string& bytes, std::string_view client = {}, st
     REQUIRE(read_head(head, bytes, head_limits{}));
     base::buffer_pool pool;
     base::buffer out(pool);
-    out.reserve(room_for(head, replica_path));
-    write_request_head(out, head, replica_path, head.host.empty() ? "iris" : head.host, from, identity(client));
-    CHECK(out.size() <= room_for(head, replica_path));
+    const std::string_view host = head.host.empty() ? "iris" : head.host;
+    out.reserve(room_for(head, replica_path, host));
+    write_request_head(out, head, replica_path, host, from, identity(client));
+    CHECK(out.size() <= room_for(head, replica_path, host));
     return std::string(out.readable());
 }
 
@@ -46,6 +47,8 @@ struct reply_terms {
     bool framed_as_received = true;
     std::string client{};
     timings spent{};
+    bool model_status = false;
+    std::string allowed_origin{};
 };
 
 std::string replied(const std::string& bytes, const reply_terms& terms = {}) {
@@ -55,7 +58,8 @@ std::string replied(const std::string& bytes, const reply_terms& terms = {}) {
     base::buffer out(pool);
     out.reserve(room_for(head));
     const auto body = terms.framed_as_received ? head.body : body_framing{terms.how, terms.length};
-    write_reply_head(out, head, terms.status != 0 ? terms.status : head.status, terms.fault_token,
+    write_reply_head(out, head, terms.status != 0 ? terms.status : head.status,
+                     {terms.fault_token, terms.model_status, terms.allowed_origin},
                      {body, terms.close, terms.announce_keep_alive}, "blue", "Thu, 01 Jan 1970 00:00:00 GMT",
                      terms.spent, identity(terms.client));
     return std::string(out.readable());
@@ -261,4 +265,48 @@ TEST_CASE("an interim reply is passed on without framing") {
 TEST_CASE("every status of the fault table has a reason") {
     for (const auto& row : base::fault_table)
         if (row.status >= 100 && row.status != 499) CHECK_FALSE(reason_phrase(row.status).empty());
+}
+
+TEST_CASE("beneath a subtree the rest of the path is kept") {
+    request_head head;
+    const auto bytes = head_of({"PUT /v1/models/a/b?x=1 HTTP/1.1", "Host: a", "Authorization: Bearer k"});
+    REQUIRE(read_head(head, bytes, head_limits{}));
+    base::buffer_pool pool;
+    base::buffer out(pool);
+    const replica_target path("/m", "/a/b");
+    out.reserve(room_for(head, path, "model:1"));
+    write_request_head(out, head, path, "model:1", {"::1", "http", "a", true}, identity());
+    const std::string sent(out.readable());
+    CHECK_THAT(sent, Catch::StartsWith("PUT /m/a/b?x=1 HTTP/1.1\r\nHost: model:1\r\n"));
+    CHECK(has_line(sent, "Authorization: Bearer k")); // forward_authorization
+    CHECK(has_line(sent, "X-Forwarded-Host: a"));
+    CHECK(has_line(sent, "Content-Length: 0")); // RFC 9110 8.6: the method gives a body a meaning
+}
+
+TEST_CASE("a managed endpoint tells the model's own status") {
+    reply_terms terms;
+    terms.status = 424;
+    terms.fault_token = "model_error";
+    terms.model_status = true;
+    const auto head = replied(head_of({"HTTP/1.1 400 Bad Request", "Content-Length: 0"}), terms);
+    CHECK_THAT(head, Catch::StartsWith("HTTP/1.1 424 Failed Dependency\r\n"));
+    CHECK(has_line(head, "ms-azureml-model-error-statuscode: 400"));
+    CHECK(has_line(head, "ms-azureml-model-error-reason: model_error"));
+    terms.model_status = false;
+    CHECK(count_lines(replied(head_of({"HTTP/1.1 400 Bad Request", "Content-Length: 0"}), terms),
+                      "ms-azureml-model-error-statuscode") == 0);
+}
+
+TEST_CASE("who may read a reply is ours to say where CORS is on, else the replica's") {
+    const auto bytes = head_of({"HTTP/1.1 200 OK", "Access-Control-Allow-Origin: https://theirs.example",
+                                "access-control-allow-credentials: true", "Content-Length: 0"});
+    const auto theirs = replied(bytes);
+    CHECK(has_line(theirs, "Access-Control-Allow-Origin: https://theirs.example"));
+    reply_terms terms;
+    terms.allowed_origin = "https://ours.example";
+    const auto ours = replied(bytes, terms);
+    CHECK(has_line(ours, "Access-Control-Allow-Origin: https://ours.example"));
+    CHECK(has_line(ours, "Vary: Origin"));
+    CHECK(count_lines(ours, "Access-Control-Allow-Origin") == 1);
+    CHECK(count_lines(ours, "Access-Control-Allow-Credentials") == 0);
 }

@@ -1,6 +1,7 @@
 #include "routing/snapshot.hpp"
 #include "support/results.hpp"
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,8 @@ namespace {
 struct named_service {
     std::string name;
     std::vector<std::string> hosts;
+    std::vector<config::route> routes = config::service{}.routes;
+    std::vector<std::string> origins = {};
 };
 
 snapshot make_snapshot(const std::vector<named_service>& wanted) {
@@ -22,12 +25,11 @@ snapshot make_snapshot(const std::vector<named_service>& wanted) {
         config::service written;
         written.name = each.name;
         written.hosts = each.hosts;
-        written.live.name = "blue";
         settings.services.push_back(written);
         service made;
         made.name = each.name;
-        made.deployment_name = "blue";
-        made.replicas = std::make_shared<deployment>();
+        for (const auto& route : each.routes) made.routes.emplace_back(route);
+        made.cors_origins = each.origins;
         services.push_back(std::move(made));
     }
     settings.limits.max_header_bytes = 1234;
@@ -52,9 +54,9 @@ http::request_head request(std::string_view path, std::string_view host = "www.c
 
 // "service path" or the fault's token.
 std::string routed(const http::request_head& head, const snapshot& where = ordinary()) {
-    const auto to = where.route(head);
+    const auto to = where.find(head);
     if (!to) return std::string(base::token(to.error().kind));
-    return to->to->name + " " + std::string(to->replica_path);
+    return to->to->name + " " + to->by->replica_path + std::string(to->rest);
 }
 
 } // namespace
@@ -137,14 +139,83 @@ TEST_CASE("methods: GET, HEAD and POST, and only where there is a route") {
     CHECK(routed(request("/api/v1/service/iris/x", "a", http::method::other)) == "no_route");
 }
 
-TEST_CASE("a forced deployment must be there") {
-    auto head = request("/api/v1/service/iris/score");
-    head.forced_deployment = "blue";
-    CHECK(routed(head) == "iris /score");
-    for (const std::string_view unknown : {"green", "Blue", "blu", "blue2"}) {
-        head.forced_deployment = unknown;
-        CHECK(routed(head) == "no_deployment");
+TEST_CASE("a forced deployment must be there, the others take turns") {
+    service iris;
+    for (const auto* name : {"blue", "green", "grey"}) iris.targets.push_back({name, {}, {}, {}, {}});
+    const std::vector<unsigned> percents{90, 10, 0};
+    iris.split = traffic(percents);
+    iris.places = std::make_shared<traffic_places>(2);
+    std::map<std::string, int> counts;
+    for (int i = 0; i < 1000; ++i) ++counts[(*iris.choose("", 1))->name];
+    CHECK(counts == std::map<std::string, int>{{"blue", 900}, {"green", 100}});
+    CHECK((*iris.choose("grey", 0))->name == "grey"); // at 0 percent too
+    for (const auto* unknown : {"Blue", "blu", "blue2"})
+        CHECK(iris.choose(unknown, 0).error().kind == fault::no_deployment);
+
+    const std::vector<unsigned> none{0, 0, 0};
+    iris.split = traffic(none);
+    CHECK(iris.choose("", 0).error().kind == fault::no_deployment);
+    CHECK(iris.choose("blue", 0).has_value());
+}
+
+TEST_CASE("routes are what the service says, subtrees with the rest of the path") {
+    const auto where = make_snapshot({{"iris",
+                                       {"iris.contoso.com"},
+                                       {{"/v1/models/iris", "/m", false, {"GET"}, false},
+                                        {"/v1/models", "/v1/m", true, {"POST", "DELETE"}, false},
+                                        {"/v1", "/all", true, {"POST"}, false}}}});
+    struct row {
+        std::string path, to;
+    };
+    const std::vector<row> rows{
+        {"/v1/models/iris", "method_not_allowed"}, // the exact path goes first
+        {"/v1/models/rose", "iris /v1/m/rose"},
+        {"/v1/models/a/b:predict", "iris /v1/m/a/b:predict"},
+        {"/v1/models/", "iris /v1/m/"},
+        {"/v1/models", "iris /all/models"}, // not beneath itself
+        {"/v1/modelsx", "iris /all/modelsx"},
+        {"/v1", "no_route"},
+        {"/v2/models", "no_route"},
+        {"/v1/../admin", "no_route"},
+        {"/v1/./x", "no_route"},
+        {"/v1/x/..", "no_route"},
+        {"/v1//x", "no_route"},
+        {"/v1/a%2fb", "no_route"},
+        {"/v1/a%2Fb", "no_route"},
+        {"/v1/%2e%2e/x", "no_route"},
+        {"/v1/a%5Cb", "no_route"},
+        {"/v1/a%252f", "no_route"},
+        {"/v1/a%00", "no_route"},
+        {"/v1/a%20b", "iris /all/a%20b"},
+        {"/v1/a..b", "iris /all/a..b"},
+        {"/score", "no_route"},
+    };
+    for (const auto& row : rows) {
+        INFO(row.path);
+        CHECK(routed(request(row.path, "iris.contoso.com"), where) == row.to);
+        CHECK(routed(request("/api/v1/service/iris" + row.path), where) == row.to);
     }
+    CHECK(routed(request("/v1/models/rose", "iris.contoso.com", http::method::remove), where) == "iris /v1/m/rose");
+    const auto refused = where.find(request("/v1/models/rose", "iris.contoso.com", http::method::get));
+    CHECK(refused.error().detail == std::string("POST, DELETE"));
+}
+
+TEST_CASE("OPTIONS is for services with CORS, and origins are compared whole") {
+    const auto where = make_snapshot(
+        {{"closed", {}}, {"open", {}, config::service{}.routes, {"https://a.example", "https://b.example:8443"}}});
+    CHECK(routed(request("/api/v1/service/closed/score", "h", http::method::options), where) == "method_not_allowed");
+    CHECK(routed(request("/api/v1/service/open/score", "h", http::method::options), where) == "open /score");
+    CHECK(routed(request("/api/v1/service/open/x", "h", http::method::options), where) == "no_route");
+    const auto& open = where.services()[1];
+    CHECK(open.allowed_origin("https://a.example") == "https://a.example");
+    CHECK(open.allowed_origin("https://b.example:8443") == "https://b.example:8443");
+    for (const auto* other : {"", "https://a.example:443", "http://a.example", "https://a.example.evil", "null", "*"})
+        CHECK(open.allowed_origin(other).empty());
+    service every;
+    every.cors_origins = {"*"};
+    CHECK(every.allowed_origin("https://any.example") == "*");
+    CHECK(every.allowed_origin("").empty());
+    CHECK(where.services()[0].allowed_origin("https://a.example").empty());
 }
 
 TEST_CASE("whose a request is, even where its route is unknown") {

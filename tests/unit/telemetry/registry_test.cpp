@@ -48,10 +48,14 @@ TEST_CASE("a page without services still names every family") {
                                             "process_open_fds gauge",
                                             "process_resident_memory_bytes gauge",
                                             "process_start_time_seconds gauge",
+                                            "scoregate_abandon_expired_total counter",
+                                            "scoregate_abandoned_total counter",
                                             "scoregate_accept_errors_total counter",
                                             "scoregate_access_log_dropped_total counter",
                                             "scoregate_access_log_write_errors_total counter",
+                                            "scoregate_auth_total counter",
                                             "scoregate_build_info gauge",
+                                            "scoregate_busy_slots gauge",
                                             "scoregate_certificate_not_after_timestamp_seconds gauge",
                                             "scoregate_client_gone_total counter",
                                             "scoregate_config_last_reload_successful gauge",
@@ -59,15 +63,19 @@ TEST_CASE("a page without services still names every family") {
                                             "scoregate_connections_accepted_total counter",
                                             "scoregate_in_flight gauge",
                                             "scoregate_overhead_seconds histogram",
+                                            "scoregate_queue_depth gauge",
+                                            "scoregate_queue_wait_seconds histogram",
                                             "scoregate_reloads_total counter",
                                             "scoregate_replica_connects_total counter",
                                             "scoregate_reply_bytes_total counter",
                                             "scoregate_request_bytes_total counter",
                                             "scoregate_request_duration_seconds histogram",
                                             "scoregate_requests_total counter",
+                                            "scoregate_slots gauge",
                                             "scoregate_time_to_first_byte_seconds histogram",
                                             "scoregate_tls_handshake_failures_total counter",
                                             "scoregate_tls_handshakes_total counter",
+                                            "scoregate_utilization_ratio gauge",
                                         });
 }
 
@@ -270,4 +278,29 @@ TEST_CASE("every line of a full page is a comment or a sample of the family befo
             CHECK(std::count(first.begin(), first.end(), '"') == 2 * std::count(first.begin(), first.end(), '='));
         }
     }
+}
+
+TEST_CASE("how busy a deployment is, with a cap and without") {
+    const service_metrics capped("iris", "blue", 1), open("iris", "green", 1);
+    const deployment_load loads[] = {{&capped, 3, 4, 8}, {&open, 0, 5, {}}};
+    const auto text = prometheus_text({.loads = loads});
+    const std::string blue = "{service=\"iris\",deployment=\"blue\"} ",
+                      green = "{service=\"iris\",deployment=\"green\"} ";
+    CHECK(family(text, "scoregate_queue_depth") ==
+          "scoregate_queue_depth" + blue + "3\nscoregate_queue_depth" + green + "0\n");
+    CHECK(family(text, "scoregate_busy_slots") ==
+          "scoregate_busy_slots" + blue + "4\nscoregate_busy_slots" + green + "5\n");
+    CHECK(family(text, "scoregate_slots") == "scoregate_slots" + blue + "8\n");
+    CHECK(family(text, "scoregate_utilization_ratio") == "scoregate_utilization_ratio" + blue + "0.875\n");
+}
+
+TEST_CASE("keys are counted for the service, whatever its deployments") {
+    service_metrics iris("iris", "", 2), blue("iris", "blue", 2), unmatched("", "", 2);
+    iris.at(0).auth_primary.add();
+    iris.at(1).auth_primary.add();
+    iris.at(1).auth_secondary.add();
+    const service_metrics* const all[] = {&iris, &blue, &unmatched};
+    CHECK(family(prometheus_text({.services = all}), "scoregate_auth_total") ==
+          "scoregate_auth_total{service=\"iris\",key=\"primary\"} 2\n"
+          "scoregate_auth_total{service=\"iris\",key=\"secondary\"} 1\n");
 }

@@ -1,0 +1,79 @@
+// The reload units of keys, one for each service that has them: looks at their files, reads what has changed on a
+// thread of its own, checks it as a start would. A unit that is no good keeps what it has and delays no other. Control
+// thread; owned by app::process.
+#pragma once
+
+#include "auth/keys.hpp"
+#include "base/background.hpp"
+#include "base/executor.hpp"
+#include "base/gate.hpp"
+#include "config/model.hpp"
+#include "control/file_watch.hpp"
+#include "control/reload_unit.hpp"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace scoregate::control {
+
+// Keys as their files hold them, by service.
+struct key_material {
+    std::map<std::string, auth::key_load> loaded;
+    config::problems problems;         // of all of them
+    std::vector<std::string> warnings; // the same
+};
+
+// What a start needs. Blocks on the files. `config_file` is what problems name.
+key_material read_keys(const std::vector<config::service>& services, const std::string& config_file);
+
+class key_reloader {
+public:
+    // `changed` is called when keys other than those of the last adopt() are in force.
+    key_reloader(base::executor where, base::background& files, std::function<void()> changed);
+
+    // What `next` names and is not in force yet.
+    base::task<key_material> prepare(const config::settings& next);
+    // Puts `next` in force with what prepare() or read_keys() found for it, which had no problems. Keys that are in
+    // force already stay as they are.
+    void adopt(key_material found, const config::settings& next);
+
+    // The keys of a service; null if it has none.
+    std::shared_ptr<const auth::service_keys> of(const std::string& service) const;
+
+    // Reads every unit whose content has changed, because somebody asks: what is no good has failed at once.
+    base::task<> reload();
+    // Of the units that are no good now.
+    config::problems problems() const;
+    // Looks for as long as the loop runs.
+    base::task<> follow();
+
+    struct service_unit {
+        config::key_files files;
+        reload_unit unit; // "keys:iris"
+        std::shared_ptr<const auth::service_keys> value;
+        base::background::lane lane{};
+        bool looking = false; // one look at a time
+    };
+    const std::map<std::string, std::shared_ptr<service_unit>>& units() const { return units_; }
+
+private:
+    void begin_looks(bool insist);
+    base::task<> look_at(std::string service, std::shared_ptr<service_unit> one, bool insist);
+    base::task<> read(std::string service, std::shared_ptr<service_unit> one, bool insist);
+    base::task<> quiet();
+
+    base::executor where_;
+    base::background& files_;
+    std::function<void()> changed_;
+    std::string config_file_;
+    std::map<std::string, std::shared_ptr<service_unit>> units_; // by service
+    base::background::lane preparing_;
+    file_watch watch_;
+    base::gate looks_;        // units that are just being looked at
+    base::tick_timer looked_; // cancelled when none is
+};
+
+} // namespace scoregate::control

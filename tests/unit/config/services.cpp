@@ -1,0 +1,181 @@
+// What a service may say of its deployments, routes and replies.
+#include "unit/config/written.hpp"
+
+#include <chrono>
+
+using namespace scoregate::config;
+using namespace std::chrono_literals;
+using nlohmann::json;
+
+namespace {
+
+using texts = std::vector<std::string>;
+const std::string iris = "/services/iris";
+const std::string blue = iris + "/deployments/blue";
+
+json with(const std::string& pointer, const std::string& value) {
+    auto tree = valid();
+    tree[json::json_pointer{pointer}] = json::parse(value);
+    return tree;
+}
+
+service loaded(const json& tree) {
+    const auto result = written{tree.dump()}.load();
+    CHECK(lines(result.problems) == texts{});
+    CHECK(result.warnings.empty());
+    REQUIRE(result.value);
+    return result.value->services.at(0);
+}
+
+json with_two(const std::string& traffic) {
+    auto tree = with(iris + "/deployments/green", R"({"replicas": ["http://b"]})");
+    if (!traffic.empty()) tree["services"]["iris"]["traffic"] = json::parse(traffic);
+    return tree;
+}
+
+} // namespace
+
+TEST_CASE("the defaults of a service are the contract's") {
+    const auto s = loaded(valid());
+    CHECK(s.error_mapping == error_mapping::aks);
+    CHECK(s.cors_origins.empty());
+    REQUIRE(s.routes.size() == 2);
+    CHECK(s.routes[0] == route{"/score", "/score", false, {"GET", "HEAD", "POST"}, true});
+    CHECK(s.routes[1] == route{"/swagger.json", "/swagger.json", false, {"GET", "HEAD", "POST"}, true});
+    REQUIRE(s.deployments.size() == 1);
+    CHECK(s.deployments[0].traffic == 100);
+    CHECK_FALSE(s.deployments[0].host_header);
+    const auto& r = s.deployments[0].settings;
+    CHECK(r.max_concurrent_requests == 1);
+    CHECK(r.max_queue_wait == 500ms);
+    CHECK_FALSE(r.max_queue_length);
+    CHECK(r.on_abandon == on_abandon::finish);
+    CHECK(r.abandon_max == 300s);
+}
+
+TEST_CASE("everything about a deployment is read") {
+    auto tree = with(blue, R"({"replicas": ["http://a"], "host_header": "model:8080", "request_settings": {
+        "max_concurrent_requests_per_instance": null, "max_queue_wait_ms": 0, "max_queue_length": 0,
+        "on_abandon": "cancel", "abandon_max_ms": 7}})");
+    const auto s = loaded(tree);
+    CHECK(s.deployments[0].host_header == "model:8080");
+    const auto& r = s.deployments[0].settings;
+    CHECK_FALSE(r.max_concurrent_requests);
+    CHECK(r.max_queue_wait == 0ms);
+    CHECK(r.max_queue_length == 0);
+    CHECK(r.on_abandon == on_abandon::cancel);
+    CHECK(r.abandon_max == 7ms);
+    CHECK(loaded(with(iris + "/error_mapping", "\"managed\"")).error_mapping == error_mapping::managed);
+    CHECK(loaded(with(iris + "/error_mapping", "\"passthrough\"")).error_mapping == error_mapping::passthrough);
+}
+
+TEST_CASE("traffic is divided in percent, and may be none") {
+    struct row {
+        std::string traffic;
+        unsigned blue, green;
+    };
+    const auto one = GENERATE(values<row>({
+        {R"({"blue": 90, "green": 10})", 90, 10},
+        {R"({"blue": 0, "green": 0})", 0, 0},
+        {R"({})", 0, 0},
+        {R"({"green": 100})", 0, 100},
+    }));
+    const auto s = loaded(with_two(one.traffic));
+    REQUIRE(s.deployments.size() == 2);
+    CHECK(s.deployments[0].name == "blue");
+    CHECK(s.deployments[0].traffic == one.blue);
+    CHECK(s.deployments[1].traffic == one.green);
+    CHECK(loaded(with(iris + "/traffic", R"({"blue": 0})")).deployments[0].traffic == 0);
+}
+
+TEST_CASE("routes: paths, subtrees, methods; exact ones first, then the longer subtree") {
+    const auto s = loaded(with(iris + "/routes", R"({
+        "*": "/*", "v1/*": {"path": "/models/*", "methods": ["POST", "DELETE"]}, "score": "/predict",
+        "v1/models/*": "/m/*", "health": {"path": "/", "methods": ["GET"], "idempotent": true},
+        "swagger.json": {"path": "/s.json", "idempotent": false}, "v1/chat/completions": "/v1/chat/completions" })"));
+    const texts usual{"GET", "HEAD", "POST"};
+    CHECK(s.routes == std::vector<route>{{"/v1/chat/completions", "/v1/chat/completions", false, usual, false},
+                                         {"/swagger.json", "/s.json", false, usual, false},
+                                         {"/health", "/", false, {"GET"}, true},
+                                         {"/score", "/predict", false, usual, true},
+                                         {"/v1/models", "/m", true, usual, false},
+                                         {"/v1", "/models", true, {"POST", "DELETE"}, false},
+                                         {"", "", true, usual, false}});
+}
+
+TEST_CASE("origins are kept as browsers send them") {
+    const auto s =
+        loaded(with(iris + "/cors", R"({"allow_origins": ["https://App.Contoso.com", "http://localhost:3000"]})"));
+    CHECK(s.cors_origins == texts{"https://app.contoso.com", "http://localhost:3000"});
+    CHECK(loaded(with(iris + "/cors", R"({"allow_origins": ["*"]})")).cors_origins == texts{"*"});
+}
+
+TEST_CASE("what is wrong with a service is refused at its pointer, with what to do") {
+    struct row {
+        std::string at, value, pointer, fragment;
+    };
+    const auto settings = blue + "/request_settings";
+    const auto one = GENERATE_COPY(values<row>({
+        {iris + "/traffic", R"({"blue": 99})", iris + "/traffic", "sums to 99: make it 100, or 0"},
+        {iris + "/traffic", R"({"blue": 101})", iris + "/traffic/blue", "from 0 to 100"},
+        {iris + "/traffic", R"({"blue": 50.5})", iris + "/traffic/blue", "must be an integer"},
+        {iris + "/traffic", R"({"blue": 100, "green": 0})", iris + "/traffic/green", "not one of the deployments"},
+        {iris + "/traffic", "[]", iris + "/traffic", "must be an object"},
+        {iris + "/deployments/green", R"({"replicas": ["http://b"]})", iris + "/traffic", "is missing: with several"},
+        {iris + "/error_mapping", "\"none\"", iris + "/error_mapping", "must be \"aks\" or \"managed\""},
+        {iris + "/cors", R"({"allow_origins": ["*", "https://a"]})", iris + "/cors/allow_origins/0", "every origin"},
+        {iris + "/cors", R"({"allow_origins": ["a.contoso.com"]})", iris + "/cors/allow_origins/0", "not an origin"},
+        {iris + "/cors", R"({"allow_origins": ["https://a/"]})", iris + "/cors/allow_origins/0", "not an origin"},
+        {iris + "/cors", R"({"allow_origins": ["https://a:443"]})", iris + "/cors/allow_origins/0",
+         "browsers leave out"},
+        {iris + "/cors", R"({"allowOrigins": []})", iris + "/cors/allowOrigins", "did you mean \"allow_origins\"?"},
+        {iris + "/routes", "{}", iris + "/routes", "is empty"},
+        {iris + "/routes", R"({"/score": "/score"})", iris + "/routes/~1score", "is not a route"},
+        {iris + "/routes", R"({"a/../b": "/score"})", iris + "/routes/a~1..~1b", "is not a route"},
+        {iris + "/routes", R"({"a*": "/score"})", iris + "/routes/a*", "is not a route"},
+        {iris + "/routes", R"({"score": "score"})", iris + "/routes/score", "is not a path of a replica"},
+        {iris + "/routes", R"({"score": "/a//b"})", iris + "/routes/score", "is not a path of a replica"},
+        {iris + "/routes", R"({"score": "/a?b"})", iris + "/routes/score", "is not a path of a replica"},
+        {iris + "/routes", R"({"score": "/a%2fb"})", iris + "/routes/score", "is not a path of a replica"},
+        {iris + "/routes", R"({"score": 5})", iris + "/routes/score", "must be a string or an object"},
+        {iris + "/routes", R"({"score": {}})", iris + "/routes/score/path", "is missing"},
+        {iris + "/routes", R"({"v1/*": "/v1"})", iris + "/routes/v1~1*", "has to end in /*"},
+        {iris + "/routes", R"({"v1": "/v1/*"})", iris + "/routes/v1", "the route has to end in /*"},
+        {iris + "/routes", R"({"score": {"path": "/s", "methods": ["post"]}})", iris + "/routes/score/methods/0",
+         "not a method"},
+        {iris + "/routes", R"({"score": {"path": "/s", "methods": ["OPTIONS"]}})", iris + "/routes/score/methods/0",
+         "cors"},
+        {iris + "/routes", R"({"score": {"path": "/s", "methods": []}})", iris + "/routes/score/methods", "is empty"},
+        {blue + "/host_header", "\"http://a\"", blue + "/host_header", "write HOST or HOST:PORT"},
+        {blue + "/host_header", "\"a:0\"", blue + "/host_header", "write HOST or HOST:PORT"},
+        {settings + "/max_concurrent_requests_per_instance", "0", settings + "/max_concurrent_requests_per_instance",
+         "from 1 to 1000000, or null"},
+        {settings + "/max_queue_length", "-1", settings + "/max_queue_length", "from 0 to 1000000, or null"},
+        {settings + "/max_queue_wait_ms", "null", settings + "/max_queue_wait_ms", "must be an integer"},
+        {settings + "/on_abandon", "\"wait\"", settings + "/on_abandon", "must be \"finish\" or \"cancel\""},
+    }));
+    CAPTURE(one.at, one.value);
+    const auto result = written{with(one.at, one.value).dump()}.load();
+    CHECK_FALSE(result.value);
+    CAPTURE(lines(result.problems));
+    REQUIRE(pointers(result.problems) == one.pointer + "\n");
+    CHECK_THAT(result.problems[0].message, Catch::Contains(one.fragment));
+}
+
+TEST_CASE("a service can be overridden") {
+    const written file{with_two(R"({"blue": 100, "green": 0})").dump()};
+    const auto result =
+        file.load_with({"services.iris.traffic.blue=90", "services.iris.traffic.green=10",
+                        "services.iris.deployments.blue.request_settings.max_concurrent_requests_per_instance=null",
+                        "services.iris.deployments.blue.request_settings.max_queue_length=7",
+                        "services.iris.cors.allow_origins=https://a,https://b", "services.iris.error_mapping=managed"});
+    CHECK(lines(result.problems) == texts{});
+    REQUIRE(result.value);
+    const auto& s = result.value->services.at(0);
+    CHECK(s.deployments.at(0).traffic == 90);
+    CHECK(s.deployments.at(1).traffic == 10);
+    CHECK_FALSE(s.deployments.at(0).settings.max_concurrent_requests);
+    CHECK(s.deployments.at(0).settings.max_queue_length == 7);
+    CHECK(s.cors_origins == texts{"https://a", "https://b"});
+    CHECK(s.error_mapping == error_mapping::managed);
+}
