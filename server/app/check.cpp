@@ -15,7 +15,10 @@ checked check(const config::source& source) {
     found.problems.insert(found.problems.end(), found.tls.problems.begin(), found.tls.problems.end());
     if (settings) {
         found.keys = control::read_keys(settings->services, source.file);
-        found.problems.insert(found.problems.end(), found.keys.problems.begin(), found.keys.problems.end());
+        auto trust = control::read_trust(settings->services, source.file);
+        found.trust = std::move(trust.loaded);
+        for (const auto* more : {&found.keys.problems, &trust.problems})
+            found.problems.insert(found.problems.end(), more->begin(), more->end());
         found.warnings.insert(found.warnings.end(), found.keys.warnings.begin(), found.keys.warnings.end());
     }
     if (found.problems.empty()) found.settings = std::move(loaded.value);

@@ -38,7 +38,8 @@ struct checked {
     tls::content_digest content{};            // of the configuration's file
     control::tls_material tls;
     control::key_material keys;
-    config::problems problems; // those of `tls` and `keys` too
+    control::trust_map trust;
+    config::problems problems; // those of what the settings name too
     std::vector<std::string> warnings;
 };
 

@@ -74,7 +74,8 @@ std::string process::metrics_text() const {
         services.push_back(each.metrics.get());
         if (!each.replicas) continue;
         const auto state = each.replicas->look();
-        auto& load = loads.emplace_back(telemetry::deployment_load{each.metrics.get(), state.queued, 0, state.slots});
+        auto& load = loads.emplace_back(
+            telemetry::deployment_load{each.metrics.get(), state.queued, state.leaving, state.slots});
         for (const auto& replica : state.replicas) load.busy += replica.in_flight;
     }
     std::vector<const telemetry::core_metrics*> cores;

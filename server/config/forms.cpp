@@ -129,36 +129,38 @@ std::optional<std::string> parse_host(std::string_view text, std::string& wrong)
 }
 
 std::optional<replica> parse_replica(std::string_view text, std::string& wrong) {
-    for (const std::string_view scheme : {"https://", "http+unix://", "dns://", "srv+http://"}) {
+    for (const std::string_view scheme : {"http+unix://", "dns://", "srv+http://"}) {
         if (text.starts_with(scheme)) {
             wrong = "uses " + std::string{scheme} + ", which is not built yet: write http://HOST[:PORT]";
             return {};
         }
     }
-    constexpr std::string_view scheme = "http://";
+    replica to{.url = std::string{text}, .host = {}};
+    to.tls = text.starts_with("https://");
+    if (to.tls) to.port = 443;
+    const std::string scheme = to.tls ? "https://" : "http://", form = scheme + "HOST[:PORT]";
     if (!text.starts_with(scheme)) {
-        wrong = "is not a replica: write http://HOST[:PORT], such as http://127.0.0.1:5001";
+        wrong = "is not a replica: write " + form + ", such as http://127.0.0.1:5001, or https://HOST[:PORT]";
         return {};
     }
     const auto rest = text.substr(scheme.size());
     if (rest.find('@') != std::string_view::npos) {
-        wrong = "has a user or password in it: write http://HOST[:PORT] only";
+        wrong = "has a user or password in it: write " + form + " only";
         return {};
     }
     if (rest.find_first_of("/?#") != std::string_view::npos) {
-        wrong = "has a path, query or fragment: write http://HOST[:PORT] only, the route is added to it";
+        wrong = "has a path, query or fragment: write " + form + " only, the route is added to it";
         return {};
     }
     const auto parts = split_authority(rest, wrong);
     if (!parts) return {};
-    replica to{.url = std::string{text}, .host = {}};
     if (const auto ip = canonical_ip(parts->bracketed ? AF_INET6 : AF_INET, parts->host)) {
         to.host = *ip;
     } else if (!parts->bracketed && valid_dns_name(parts->host, underscores::allowed)) {
         to.host = lower(parts->host);
     } else {
         wrong = "has \"" + std::string{parts->host} +
-                "\" as host, which is neither a DNS name nor an IP address: " + "write http://HOST[:PORT]";
+                "\" as host, which is neither a DNS name nor an IP address: write " + form;
         return {};
     }
     if (parts->port) {

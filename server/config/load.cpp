@@ -49,6 +49,8 @@ void make_absolute(settings& to, const std::string& file) {
     }
     if (to.ticket_keys_dir) resolve_folder(*to.ticket_keys_dir);
     for (auto& each : to.services) {
+        for (auto& deployment : each.deployments)
+            if (deployment.replica_tls.ca_file) resolve(*deployment.replica_tls.ca_file);
         if (!each.keys) continue;
         resolve(each.keys->primary);
         if (each.keys->secondary) resolve(*each.keys->secondary);

@@ -86,6 +86,7 @@ struct replica {
     std::string url;  // as written, the replica's name in logs and metrics
     std::string host; // name or IP literal without brackets
     std::uint16_t port = 80;
+    bool tls = false; // https://, and then 443 is the port that need not be written
 
     friend bool operator==(const replica&, const replica&) = default;
 };
@@ -107,12 +108,21 @@ struct request_settings {
     milliseconds abandon_max{300000}; // longest time that a slot stays taken for nobody
 };
 
+// What https:// replicas have to prove.
+struct replica_tls {
+    std::optional<std::string> ca_file;     // absolute; null: the system's certificates
+    std::optional<std::string> server_name; // null: the host of the replica's URL
+    std::string pointer = {};               // of the object in the configuration, or of where it would be
+};
+
 struct deployment {
     std::string name;
     std::vector<replica> replicas; // at least one
+    config::replica_tls replica_tls;
     request_settings settings;
     std::optional<std::string> host_header; // Host towards the replica; null: the client's
     unsigned traffic = 0;                   // percent of the requests that force no deployment
+    unsigned mirror_traffic = 0;            // percent of them that are copied to it; one of a service, without traffic
 };
 
 // Where a service's keys are; what is in the files is not looked at here.

@@ -33,13 +33,15 @@ void settings_reader::read_service(section& in, const std::string& name) {
     in.boolean("require_tls", to.require_tls);
     read_authentication(in, to);
     read_deployments(in, to);
+    read_mirror(in, to);
+    warn_of_shared_replicas(in, to);
     in.word("error_mapping", to.error_mapping,
             {{"aks", error_mapping::aks},
              {"managed", error_mapping::managed},
              {"passthrough", error_mapping::passthrough}});
     in.object("cors", [this, &to](section& inner) { read_cors(inner, to); });
     read_routes(in, to);
-    in.not_built({"mirror_traffic", "rate_limit"});
+    in.not_built({"rate_limit"});
     if (in.reading()) to_.services.push_back(std::move(to));
 }
 
@@ -159,6 +161,7 @@ void settings_reader::read_deployment(section& in, deployment& to) {
         }
     }
     in.text("host_header", to.host_header, host_header_form);
+    read_replica_tls(in, to);
     in.object("request_settings", [&settings = to.settings](section& inner) {
         inner.duration("request_timeout_ms", settings.request_timeout, timeout);
         inner.duration("total_timeout_ms", settings.total_timeout, timeout);
@@ -170,6 +173,52 @@ void settings_reader::read_deployment(section& in, deployment& to) {
         inner.duration("abandon_max_ms", settings.abandon_max, timeout);
     });
     in.not_built({"readiness_probe"});
+}
+
+void settings_reader::read_mirror(section& in, service& to) {
+    constexpr std::int64_t most_percent = 50; // Azure's
+    std::size_t count = 0;
+    in.integers("mirror_traffic", {0, most_percent}, [&](const std::string& name, std::int64_t percent) {
+        const auto at = child_pointer(in.pointer("mirror_traffic"), name);
+        const auto found = std::find_if(to.deployments.begin(), to.deployments.end(),
+                                        [&name](const auto& each) { return each.name == name; });
+        if (++count == 2)
+            in.refuse(in.pointer("mirror_traffic"), "names more than one deployment: copies go to one");
+        else if (found == to.deployments.end() && in.reading() && !to.deployments.empty())
+            in.refuse(at, "is not one of the deployments: correct the name, or remove it");
+        else if (found != to.deployments.end() && found->traffic != 0)
+            in.refuse(at, "has live traffic, so that it cannot get copies besides: set its traffic to 0");
+        else if (found != to.deployments.end())
+            found->mirror_traffic = static_cast<unsigned>(percent);
+    });
+}
+
+// A cap is a deployment's own: what two of them send to one server, it gets from both.
+void settings_reader::warn_of_shared_replicas(section& in, const service& from) {
+    for (const auto& each : from.deployments) {
+        if (!each.settings.max_concurrent_requests) continue;
+        for (const auto& one : each.replicas) {
+            const auto at = child_pointer(child_pointer(in.pointer("deployments"), each.name), "replicas");
+            const auto [first, fresh] = capped_.emplace(one.host + " " + std::to_string(one.port), at);
+            if (!fresh)
+                warnings_.push_back(at + ": " + one.url + " is in " + first->second +
+                                    " too: each counts its own max_concurrent_requests_per_instance, so that it may "
+                                    "get as many requests at once as both allow");
+        }
+    }
+}
+
+void settings_reader::read_replica_tls(section& in, deployment& to) {
+    const auto secured = [](const replica& one) { return one.tls; };
+    to.replica_tls.pointer = in.pointer("replica_tls");
+    in.object("replica_tls", [&terms = to.replica_tls](section& inner) {
+        inner.text("ca_file", terms.ca_file, path_form);
+        inner.text("server_name", terms.server_name, host_form);
+    });
+    if (in.given("replica_tls") && std::none_of(to.replicas.begin(), to.replicas.end(), secured)) {
+        warn_unused(in.pointer("replica_tls"), "no replica is https://");
+        to.replica_tls = {};
+    }
 }
 
 } // namespace scoregate::config

@@ -169,6 +169,9 @@ void settings_reader::read_limits(section& in) {
     in.integer("max_request_bytes", limits.max_request_bytes, {1, std::int64_t{1} << 40}, "bytes");
     in.integer("request_buffer_bytes", limits.request_buffer_bytes, {1024, 1 << 24}, "bytes");
     in.integer("buffer_memory_bytes", limits.buffer_memory_bytes, {1 << 20, std::int64_t{1} << 40}, "bytes");
+    if (limits.buffer_memory_bytes / 4 < limits.request_buffer_bytes)
+        in.refuse(in.pointer("buffer_memory_bytes"), "is less than four times request_buffer_bytes, so that few bodies "
+                                                     "or none could be collected: raise it, or lower the other");
     in.integer("min_body_rate", limits.min_body_rate, {0, 1 << 30}, "bytes/s");
     in.not_built({"max_connections_per_ip", "allow", "deny"});
 }

@@ -37,6 +37,9 @@ private:
     void read_routes(section&, service& to);
     void read_deployments(section&, service& to);
     void read_deployment(section&, deployment& to);
+    void read_replica_tls(section&, deployment& to);
+    void read_mirror(section&, service& to);
+    void warn_of_shared_replicas(section&, const service&);
     void claim_address(const endpoint&, const std::string& pointer);
 
     // The form, or any text without TLS: what is left over of its settings is not checked and only told.
@@ -48,6 +51,7 @@ private:
     std::vector<std::string> warnings_;
     std::vector<std::pair<endpoint, std::string>> addresses_; // to listen on, with the pointer that names each
     std::map<std::string, std::string> hosts_;                // of all services, with the pointer of the first mention
+    std::map<std::string, std::string> capped_;               // replicas with a cap, in the same way
 };
 
 } // namespace scoregate::config

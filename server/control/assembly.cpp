@@ -1,5 +1,7 @@
 #include "control/assembly.hpp"
 
+#include <array>
+
 namespace scoregate::control {
 
 namespace {
@@ -16,16 +18,20 @@ routing::admission admission_of(const config::request_settings& settings) {
 assembly::live assembly::state(const key& which) {
     if (const auto known = live_.find(which); known != live_.end()) return known->second;
     live made;
+    if (const auto known = leaving_.find(which); known != leaving_.end()) {
+        made.replicas = known->second.replicas.lock();
+        made.metrics = known->second.metrics.lock();
+    }
     if (which.second.empty())
         made.places = std::make_shared<routing::traffic_places>(cores_);
-    else
+    else if (!made.replicas)
         made.replicas = std::make_shared<routing::deployment>();
-    made.metrics = std::make_shared<telemetry::service_metrics>(which.first, which.second, cores_);
+    if (!made.metrics) made.metrics = std::make_shared<telemetry::service_metrics>(which.first, which.second, cores_);
     return made;
 }
 
 std::shared_ptr<const routing::snapshot> assembly::build(const config::settings& settings, const discovery& names,
-                                                         const key_source& keys_of) {
+                                                         const key_source& keys_of, const trust_map& trust) {
     std::map<key, live> kept;
     std::vector<routing::service> services;
     for (const auto& wanted : settings.services) {
@@ -48,17 +54,28 @@ std::shared_ptr<const routing::snapshot> assembly::build(const config::settings&
             const key which{wanted.name, each.name};
             auto own = state(which);
             std::vector<routing::replica_settings> replicas;
-            for (const auto& replica : each.replicas) replicas.push_back({replica.url, names.addresses(replica)});
+            for (const auto& replica : each.replicas)
+                replicas.push_back({replica.url, names.addresses(replica), replica.host, replica.tls});
             own.replicas->update(std::move(replicas), admission_of(each.settings));
-            made.targets.push_back(
-                {each.name, each.settings, each.host_header.value_or(""), own.replicas, own.metrics});
+            const auto proof = trust.find(which);
+            made.targets.push_back({each.name, each.settings, each.host_header.value_or(""),
+                                    proof != trust.end() ? proof->second : nullptr, own.replicas, own.metrics});
             percents.push_back(each.traffic);
             kept.emplace(which, std::move(own));
         }
         made.split = routing::traffic(percents);
+        for (std::size_t i = 0; i < wanted.deployments.size(); ++i) {
+            const auto copied = wanted.deployments[i].mirror_traffic;
+            if (copied == 0) continue;
+            made.mirror = &made.targets[i]; // stays there: the vector moves as a whole
+            made.mirror_split = routing::traffic(std::array{copied, 100 - copied});
+        }
         services.push_back(std::move(made));
     }
+    for (const auto& [which, state] : live_)
+        if (!kept.contains(which)) leaving_[which] = {state.replicas, state.metrics};
     live_ = std::move(kept);
+    std::erase_if(leaving_, [](const auto& each) { return each.second.metrics.expired(); });
     return std::make_shared<const routing::snapshot>(settings, std::move(services));
 }
 

@@ -4,6 +4,7 @@
 
 #include "config/model.hpp"
 #include "control/discovery.hpp"
+#include "control/replica_trust.hpp"
 #include "routing/snapshot.hpp"
 
 #include <functional>
@@ -19,10 +20,10 @@ class assembly {
 public:
     explicit assembly(unsigned cores) : cores_(cores) {}
 
-    // `keys_of` gives the keys of a service, null if it has none.
+    // `keys_of` gives the keys of a service, null if it has none; `trust` is what https:// replicas have to prove.
     using key_source = std::function<std::shared_ptr<const auth::service_keys>(const std::string& service)>;
-    std::shared_ptr<const routing::snapshot> build(const config::settings&, const discovery&,
-                                                   const key_source& keys_of);
+    std::shared_ptr<const routing::snapshot> build(const config::settings&, const discovery&, const key_source& keys_of,
+                                                   const trust_map& trust);
 
     // How a deployment of the last snapshot is.
     routing::deployment::state state_of(const std::string& service, const std::string& deployment) const;
@@ -44,8 +45,15 @@ private:
     // Of the last snapshot, or new.
     live state(const key&);
 
+    // What a reload has removed and requests still use: it comes back as it is, with what it has in flight.
+    struct leaving {
+        std::weak_ptr<routing::deployment> replicas;
+        std::weak_ptr<telemetry::service_metrics> metrics;
+    };
+
     unsigned cores_;
     std::map<key, live> live_;
+    std::map<key, leaving> leaving_;
 };
 
 } // namespace scoregate::control

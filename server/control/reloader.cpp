@@ -19,6 +19,7 @@ constexpr std::chrono::seconds read_limit{10}; // longer than any disk takes: th
 struct read_again {
     tls::content_digest content;
     config::load_result loaded;
+    trust_material trust;
 };
 
 } // namespace
@@ -47,12 +48,13 @@ std::vector<std::string> keep_restart_only(config::settings& next, const config:
 }
 
 reloader::reloader(base::executor where, base::background& files, config::source source, config::settings running,
-                   const tls::content_digest& content, tls_reloader& tls, key_reloader& keys, assembly& build,
-                   discovery& names, publish out)
+                   const tls::content_digest& content, trust_map trust, tls_reloader& tls, key_reloader& keys,
+                   assembly& build, discovery& names, publish out)
     : where_(where),
       files_(files),
       source_(std::move(source)),
       running_(std::move(running)),
+      trust_(std::move(trust)),
       tls_(tls),
       keys_(keys),
       assembly_(build),
@@ -63,7 +65,8 @@ reloader::reloader(base::executor where, base::background& files, config::source
       turn_(where) {}
 
 std::shared_ptr<const routing::snapshot> reloader::build() {
-    return assembly_.build(running_, names_, [this](const std::string& service) { return keys_.of(service); });
+    return assembly_.build(
+        running_, names_, [this](const std::string& service) { return keys_.of(service); }, trust_);
 }
 
 base::task<config::problems> reloader::reload() {
@@ -76,7 +79,9 @@ base::task<config::problems> reloader::reload() {
 base::task<config::problems> reloader::reload_now(bool insist) {
     auto read = [from = source_] {
         const auto text = config::read_text(from, true);
-        return read_again{digest_of(text), config::load(from, text)};
+        read_again all{digest_of(text), config::load(from, text), {}};
+        if (all.loaded.value) all.trust = read_trust(all.loaded.value->services, from.file);
+        return all;
     };
     auto found = co_await files_.run(where_, lane_, read_limit, std::move(read));
     if (!found) {
@@ -94,7 +99,8 @@ base::task<config::problems> reloader::reload_now(bool insist) {
         material = co_await tls_.prepare(*loaded.value);
         keys = co_await keys_.prepare(*loaded.value);
         problems = std::move(material.problems);
-        problems.insert(problems.end(), keys.problems.begin(), keys.problems.end());
+        for (const auto* more : {&keys.problems, &found->trust.problems})
+            problems.insert(problems.end(), more->begin(), more->end());
     }
     if (!problems.empty()) {
         const bool failed = unit_.refuse(found->content, problems, insist, std::chrono::steady_clock::now());
@@ -113,6 +119,7 @@ base::task<config::problems> reloader::reload_now(bool insist) {
     // Contexts before the snapshot that needs them; what a core is posted arrives in order.
     tls_.adopt(std::move(material), running_);
     keys_.adopt(std::move(keys), running_);
+    trust_ = keep_unchanged(std::move(found->trust.loaded), trust_);
     publish_(build());
     unit_.accept(found->content);
     telemetry::log().info("reload: the configuration is in force");

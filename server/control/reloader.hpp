@@ -10,6 +10,7 @@
 #include "control/file_watch.hpp"
 #include "control/key_reloader.hpp"
 #include "control/reload_unit.hpp"
+#include "control/replica_trust.hpp"
 #include "control/tls_reloader.hpp"
 #include "control/turn.hpp"
 
@@ -24,11 +25,12 @@ class reloader {
 public:
     using publish = std::function<void(std::shared_ptr<const routing::snapshot>)>;
 
-    // `running` is what the process started with, `content` what its file held then: the restart-only values stay in
-    // force. `publish` posts to the cores. `files` reads, `tls` and `keys` read what a new configuration names.
+    // `running` is what the process started with, `content` what its file held then, `trust` what it asks of replicas:
+    // the restart-only values stay in force. `publish` posts to the cores. `files` reads, `tls` and `keys` read what a
+    // new configuration names.
     reloader(base::executor where, base::background& files, config::source source, config::settings running,
-             const tls::content_digest& content, tls_reloader& tls, key_reloader& keys, assembly& build,
-             discovery& names, publish out);
+             const tls::content_digest& content, trust_map trust, tls_reloader& tls, key_reloader& keys,
+             assembly& build, discovery& names, publish out);
 
     // Reads the configuration again because somebody asks. Empty: it is in force. Problems and warnings are logged.
     base::task<config::problems> reload();
@@ -52,6 +54,7 @@ private:
     base::background& files_;
     config::source source_;
     config::settings running_;
+    trust_map trust_;
     tls_reloader& tls_;
     key_reloader& keys_;
     assembly& assembly_;

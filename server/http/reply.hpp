@@ -15,7 +15,8 @@ struct own_reply {
     bool close = false;     // says Connection: close
     bool head_only = false; // the request was HEAD (RFC 9110 9.3.2)
     base::error_mapping mapping = base::error_mapping::aks;
-    std::string_view allowed_origin{}; // of a page that may read it; empty: no CORS
+    bool cors = false;                 // whether it depends on the page that asks
+    std::string_view allowed_origin{}; // of a page that may read it
 };
 
 // {"error":{"code","message","side","request_id"}} with x-scoregate-fault, and Allow, Retry-After or

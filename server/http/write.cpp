@@ -113,8 +113,8 @@ void write_reply_head(base::buffer& out, const response_head& head, unsigned sta
     for (const auto& each : head.fields) {
         switch (each.id) {
         case field_id::access_control:
-            if (marks.allowed_origin.empty()) break;
-            continue;
+            if (marks.cors) continue;
+            break;
         case field_id::azureml_model_deployment:
         case field_id::fault_token:
         case field_id::client_request_id:
@@ -139,7 +139,7 @@ void write_reply_head(base::buffer& out, const response_head& head, unsigned sta
         number(out, head.status);
         out.append("\r\nms-azureml-model-error-reason: model_error\r\n");
     }
-    if (!marks.allowed_origin.empty()) out.append(cors_lines(marks.allowed_origin));
+    if (marks.cors) out.append(cors_lines(marks.allowed_origin));
     out.append("Server-Timing: queue;dur=");
     milliseconds(out, spent.queue);
     out.append(", connect;dur=");
@@ -162,9 +162,9 @@ void write_reply_head(base::buffer& out, const response_head& head, unsigned sta
 }
 
 std::string cors_lines(std::string_view allowed_origin) {
+    if (allowed_origin.empty()) return "Vary: Origin\r\n";
     std::string lines = "Access-Control-Allow-Origin: ";
     lines.append(allowed_origin);
-    // Another origin gets another answer, which no cache may mix up.
     lines.append(allowed_origin == "*" ? "\r\n" : "\r\nVary: Origin\r\n");
     return lines.append("Access-Control-Expose-Headers: x-request-id, x-ms-request-id, x-ms-client-request-id, "
                         "x-scoregate-fault, azureml-model-deployment, ms-azureml-model-error-statuscode, "

@@ -56,11 +56,13 @@ struct reply_framing {
 struct reply_marks {
     std::string_view fault_token{};    // model_error, where the status was changed
     bool model_status = false;         // then tell the model's own, as managed endpoints do
-    std::string_view allowed_origin{}; // Access-Control-Allow-Origin; the replica's own word on it is dropped then
+    bool cors = false;                 // it is ours to say who may read it: the replica's own word on it is dropped
+    std::string_view allowed_origin{}; // Access-Control-Allow-Origin
 };
 
 std::size_t room_for(const response_head&);
-// Access-Control-Allow-Origin and what belongs to it (https://fetch.spec.whatwg.org/#http-responses), as lines.
+// Access-Control-Allow-Origin and what belongs to it (https://fetch.spec.whatwg.org/#http-responses), as lines. Empty:
+// only that another origin would get another answer, which no cache may mix up.
 std::string cors_lines(std::string_view allowed_origin);
 // The replica's reply as the client gets it, under `status` (ours where the fault table changes it). `date` is the Date
 // to add where the replica sent none (RFC 9110 6.6.1), `deployment` goes into azureml-model-deployment.

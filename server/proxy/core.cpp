@@ -70,7 +70,7 @@ void core::write_date() {
 void core::drain(std::function<void()> done) {
     unready_ = draining_ = true;
     for (auto& client : clients_) client.finish();
-    for (auto& each : abandoned_) each.cut();
+    for (auto& each : unattended_) each.stop_waiting();
     gate.when_empty(std::move(done));
 }
 

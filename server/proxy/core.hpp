@@ -45,15 +45,16 @@ private:
     bool over_tls_;
 };
 
-// A request that a replica still works on for nobody: it can be told to end.
-class abandoned_request
+// A request that no client waits for (unattended.hpp).
+class unattended_request
     : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
-    abandoned_request() = default;
-    abandoned_request(const abandoned_request&) = delete;
-    abandoned_request& operator=(const abandoned_request&) = delete;
-    virtual ~abandoned_request() = default;
-    virtual void cut() = 0;
+    unattended_request() = default;
+    unattended_request(const unattended_request&) = delete;
+    unattended_request& operator=(const unattended_request&) = delete;
+    virtual ~unattended_request() = default;
+    // The core drains: who is in a queue leaves it.
+    virtual void stop_waiting() = 0;
 };
 
 class core {
@@ -109,10 +110,9 @@ public:
         metrics.connections.add();
         metrics.connections_accepted.add();
     }
-    // Cut when the core drains: nobody waits for it.
-    void abandoned(abandoned_request& one) {
-        abandoned_.push_back(one);
-        if (draining_) one.cut();
+    void add(unattended_request& one) {
+        unattended_.push_back(one);
+        if (draining_) one.stop_waiting();
     }
     void closed() {
         release_connection();
@@ -121,8 +121,9 @@ public:
 
     base::deadline_wheel wheel;
     base::buffer_pool buffers;
-    base::gate gate;      // clients
-    base::gate accepting; // listeners
+    base::gate gate;       // clients
+    base::gate unattended; // what no client waits for, nor a drain
+    base::gate accepting;  // listeners
     http::identifier_source identifiers;
     upstream::pool pool;
     telemetry::core_metrics metrics;
@@ -148,7 +149,7 @@ private:
     bool unready_ = false, draining_ = false;
     std::atomic<std::size_t> connections_{0};
     boost::intrusive::list<open_client, boost::intrusive::constant_time_size<false>> clients_;
-    boost::intrusive::list<abandoned_request, boost::intrusive::constant_time_size<false>> abandoned_;
+    boost::intrusive::list<unattended_request, boost::intrusive::constant_time_size<false>> unattended_;
 };
 
 } // namespace scoregate::proxy

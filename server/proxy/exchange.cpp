@@ -2,6 +2,7 @@
 
 #include "auth/bearer.hpp"
 #include "http/reply.hpp"
+#include "proxy/unattended.hpp"
 
 #include <boost/asio/post.hpp>
 
@@ -28,7 +29,8 @@ exchange<Stream>::exchange(client_side<Stream>& client)
       replica_writing_(core_.wheel, this, cancel_replica),
       queue_wait_(core_.wheel, this, [](void* self) { static_cast<exchange*>(self)->woken_->cancel(); }),
       unwatched_(core_.wheel, this, [](void* self) { static_cast<exchange*>(self)->watch(); }),
-      total_(core_.wheel, this, cancel_all) {}
+      total_(core_.wheel, this, cancel_all),
+      copied_head_(core_.buffers) {}
 
 template <class Stream>
 exchange<Stream>::~exchange() { // the loop has ended under it
@@ -58,7 +60,7 @@ void exchange<Stream>::abort() {
     aborted_ = true;
     error_code ignored;
     client_.stream.socket().close(ignored);
-    if (replica_) replica_->close();
+    if (replica_) replica_->cancel(); // it may still be at work: see leave_replica
     if (woken_) woken_->cancel();
 }
 
@@ -73,6 +75,11 @@ task<ending> exchange<Stream>::serve() {
     if (now_.watching) co_await end_watch();
     total_.disarm();
     leave_replica(why);
+    if (collected_.size() != 0) { // refused after it was collected
+        client_.out.release();
+        collected_.give_back();
+    }
+    copied_head_.release();
     if (why.kind != fault::none && now_.reply_started) now_.ending = ending::cut;
     if (why.kind != fault::none && !now_.reply_started) co_await answer(why);
     record(why);
@@ -131,9 +138,12 @@ task<result<void>> exchange<Stream>::forward() {
     }
 
     // Body, as far as it is collected: a slow upload must not keep a replica from others.
+    if (const auto held = account_for(client_.out.capacity()); !held) co_return held.error();
     if (!request_body_.done() && !now_.expects_continue) {
+        const auto began = clock::now();
         const auto collected = co_await collect_body();
         if (!collected) co_return collected.error();
+        now_.collecting = clock::now() - began;
     }
 
     // Replica: a slot, perhaps after a wait, and a connection that is idle or new.
@@ -145,7 +155,7 @@ task<result<void>> exchange<Stream>::forward() {
     }
     ++now_.attempts;
     replica_name_ = slot_.where().url;
-    replica_ = core_.pool.take(slot_.where().id);
+    replica_ = core_.pool.take(slot_.where().id, slot_.where().tls ? now_.target->trust.get() : nullptr);
     if (!replica_) {
         const auto reached = co_await reach_replica();
         if (!reached) co_return reached.error();
@@ -234,6 +244,7 @@ result<void> exchange<Stream>::decide() {
     if (head.body.length > settings.limits.max_request_bytes)
         return fail(fault::body_too_large, "", settings.limits.max_request_bytes);
     if (now_.target->replicas->full()) return refuse_for_now(fault::queue_full);
+    if (head.forced_deployment.empty()) now_.mirror = now_.service->choose_mirror(core_.index());
     if (const auto most = now_.target->settings.total_timeout) total_.arm(*most);
     return prepare_request(head, *to);
 }
@@ -244,9 +255,9 @@ result<void> exchange<Stream>::answer_preflight(const http::request_head& head, 
     if (now_.allowed_origin.empty()) return fail(fault::forbidden, "The Origin is not one of cors.allow_origins");
     if (head.preflight_method.empty() || request_body_.has_body())
         return fail(fault::bad_request, "OPTIONS that is no preflight: Access-Control-Request-Method, and no body");
-    own_reply_ = http::preflight_reply(
-        by.allow, head.preflight_headers,
-        {identity_, core_.date(), !now_.client_keeps_alive, false, base::error_mapping::aks, now_.allowed_origin});
+    own_reply_ = http::preflight_reply(by.allow, head.preflight_headers,
+                                       {identity_, core_.date(), !now_.client_keeps_alive, false,
+                                        base::error_mapping::aks, true, now_.allowed_origin});
     now_.status = 204;
     return {};
 }
@@ -280,17 +291,21 @@ result<void> exchange<Stream>::authorise(const http::request_head& head) {
 template <class Stream>
 result<void> exchange<Stream>::prepare_request(const http::request_head& head, const routing::destination& to) {
     const std::string_view proto = Stream::is_tls ? "https" : "http";
-    const auto& own_host = now_.target->host_header;
-    // HTTP/1.0 needs no Host, but what is sent on is HTTP/1.1, which does (RFC 9112 3.2).
-    const std::string_view host = !own_host.empty()    ? std::string_view(own_host)
-                                  : !head.host.empty() ? head.host
-                                                       : std::string_view(to.to->name);
     const http::replica_target path(to.by->replica_path, to.rest);
+    const auto write_head = [&](base::buffer& out, const std::string& own_host, std::size_t more) {
+        // HTTP/1.0 needs no Host, but what is sent on is HTTP/1.1, which does (RFC 9112 3.2).
+        const std::string_view host = !own_host.empty()    ? std::string_view(own_host)
+                                      : !head.host.empty() ? head.host
+                                                           : std::string_view(to.to->name);
+        out.clear();
+        out.reserve(http::room_for(head, path, host) + more);
+        http::write_request_head(out, head, path, host,
+                                 {client_.address, proto, head.host, to.to->forward_authorization}, identity_);
+    };
     auto& out = client_.out;
-    out.clear();
-    out.reserve(http::room_for(head, path, host) + client_.in.size() + 32);
-    http::write_request_head(out, head, path, host, {client_.address, proto, head.host, to.to->forward_authorization},
-                             identity_);
+    write_head(out, now_.target->host_header, client_.in.size() + 32);
+    now_.replica_head_size = out.size();
+    if (now_.mirror != nullptr) write_head(copied_head_, now_.mirror->host_header, 0);
     if (now_.expects_continue && !client_.in.empty()) now_.expects_continue = false; // it did not wait
     const auto piece = next_piece();
     if (!piece) return piece.error();
@@ -309,10 +324,12 @@ failure exchange<Stream>::given_up() const {
 template <class Stream>
 task<result<void>> exchange<Stream>::reach_replica() {
     const auto began = clock::now();
-    replica_ = std::make_unique<upstream::connection>(core_.where(), slot_.where().id);
+    unwatched_.arm(base::deadline_wheel::tick_length);
+    const auto& where = slot_.where();
+    replica_ = std::make_unique<upstream::connection>(core_.where(), where.id, now_.target->trust_for(where));
     metrics().replica_connects.add();
     replica_reading_.arm(timeouts().connect);
-    const auto ec = co_await replica_->connect(slot_.where().addresses);
+    const auto ec = co_await replica_->open(where, core_.buffers);
     const bool timed_out = replica_reading_.fired();
     replica_reading_.disarm();
     now_.connecting = clock::now() - began;
@@ -343,18 +360,19 @@ task<result<void>> exchange<Stream>::dispatch() {
     now_.sent = true;
     error_code ec;
     const auto bytes = client_.out.readable();
-    const auto sent = replica_->stream().write_now(bytes, ec);
+    const auto sent = replica_->write_now(bytes, ec);
     if (ec || sent < bytes.size()) {
         const auto rest = co_await send_rest_to_replica(bytes.substr(sent), ec);
         if (!rest && rest.error().kind != fault::replica_closed) co_return rest.error();
         now_.replica_write_failed = !rest; // it may have answered before it closed
     }
+    if (now_.mirror != nullptr) send_copy_of(client_.out.readable().substr(now_.replica_head_size));
     client_.out.clear();
     if (collected_.size() != 0) {
         client_.out.release();
         collected_.give_back();
     }
-    now_.dispatched = clock::now();
+    now_.sent_at = now_.dispatched = clock::now();
     unwatched_.arm(base::deadline_wheel::tick_length); // a quick reply costs nothing
     now_.request_whole = request_body_.done() && !now_.replica_write_failed;
     if (request_body_.done() || now_.replica_write_failed)
@@ -366,6 +384,26 @@ task<result<void>> exchange<Stream>::dispatch() {
         base::spawn(core_.where(), core_.gate, upload());
     }
     co_return result<void>{};
+}
+
+// Mirrored traffic: as far as the body has been collected whole, and memory allows. What becomes of the copy changes
+// nothing here.
+template <class Stream>
+void exchange<Stream>::send_copy_of(std::string_view body) {
+    using telemetry::mirror_result;
+    auto& counted = now_.mirror->metrics->at(core_.index()).mirrored;
+    const auto head = copied_head_.readable();
+    request_copy copy{snapshot_, now_.mirror, now_.verb, {}, {}};
+    if (!request_body_.done())
+        counted[static_cast<std::size_t>(mirror_result::too_large)].add();
+    else if (!copy.held.grow_to(head.size() + body.size(), *core_.collected,
+                                snapshot_->settings().limits.buffer_memory_bytes))
+        counted[static_cast<std::size_t>(mirror_result::no_memory)].add();
+    else {
+        copy.bytes.reserve(head.size() + body.size());
+        copy.bytes.append(head).append(body);
+        send_copy(core_, std::move(copy));
+    }
 }
 
 template <class Stream>
@@ -394,7 +432,9 @@ task<result<void>> exchange<Stream>::send_rest_to_replica(std::string_view rest,
         };
         replica_writing_.arm(pause());
         while (!ec && !rest.empty()) {
-            const auto [failed, n] = co_await replica_->stream().async_write_some(asio::buffer(rest), awaited);
+            if (aborted_) ec = asio::error::operation_aborted; // while nothing was awaited
+            if (ec) break;
+            const auto [failed, n] = co_await replica_->async_write_some(asio::buffer(rest), awaited);
             ec = failed;
             rest.remove_prefix(n);
             if (!ec) replica_writing_.arm(pause());
@@ -432,9 +472,10 @@ task<> exchange<Stream>::answer(failure why) {
     drop_buffered_body();
     const bool unread = !now_.head_parsed || !request_body_.done();
     const bool close = unread || !now_.client_keeps_alive;
-    own_reply_ = http::fault_reply(
-        why, now_.service != nullptr ? std::string_view(now_.service->name) : std::string_view{},
-        {identity_, core_.date(), close, now_.verb == http::method::head, mapping(), now_.allowed_origin});
+    own_reply_ =
+        http::fault_reply(why, now_.service != nullptr ? std::string_view(now_.service->name) : std::string_view{},
+                          {identity_, core_.date(), close, now_.verb == http::method::head, mapping(),
+                           now_.service != nullptr && !now_.service->cors_origins.empty(), now_.allowed_origin});
     error_code ec;
     const auto sent = client_.stream.write_now(own_reply_, ec);
     now_.bytes_out += own_reply_.size();
@@ -479,7 +520,7 @@ void exchange<Stream>::record(const failure& why) {
     if (kind == fault::client_gone) metrics.client_gone.add();
     if (now_.reply_begun != clock::time_point{}) {
         metrics.time_to_first_byte.observe(now_.reply_begun - now_.head_read);
-        metrics.overhead.observe((now_.dispatched - now_.head_read - now_.queued - now_.connecting) +
+        metrics.overhead.observe((now_.sent_at - now_.head_read - now_.collecting - now_.queued - now_.connecting) +
                                  (now_.reply_begun - now_.reply_seen));
     }
     if (core_.log == nullptr) return;
@@ -504,10 +545,8 @@ void exchange<Stream>::record(const failure& why) {
     line.bytes_out = now_.bytes_out;
     line.duration = ended - now_.began;
     if (now_.head_parsed) line.read = now_.head_read - now_.began;
-    if (now_.attempts != 0) {
-        line.queue = now_.queued;
-        line.connect = now_.connecting;
-    }
+    if (now_.attempts != 0 || now_.queued != clock::duration{}) line.queue = now_.queued;
+    if (now_.attempts != 0) line.connect = now_.connecting;
     if (now_.model_status != 0) line.first_byte = now_.reply_seen - now_.dispatched;
     line.attempts = now_.attempts;
     line.tls_cipher = client_.cipher;

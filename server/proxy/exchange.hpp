@@ -79,6 +79,7 @@ private:
     base::task<base::result<void>> wait_for_slot();
     base::task<base::result<void>> reach_replica();
     base::task<base::result<void>> dispatch();
+    void send_copy_of(std::string_view body);
     base::task<> answer(base::failure why);
     void drop_buffered_body();
     void leave_replica(const base::failure& why);
@@ -92,6 +93,7 @@ private:
     // Its body (exchange_upload.ipp).
     base::result<std::string_view> next_piece();
     base::task<base::result<void>> collect_body();
+    base::result<void> account_for(std::size_t block);
     base::task<base::result<void>> read_body();
     base::task<> upload();
     base::task<base::result<void>> upload_rest();
@@ -144,6 +146,7 @@ private:
     queue_place place_{*this};
     routing::slot slot_;
     base::byte_share collected_; // what client.out holds beyond an ordinary block
+    base::buffer copied_head_;   // of a request that is to be copied to now_.mirror
     std::unique_ptr<upstream::connection> replica_;
     http::request_identity identity_;
     http::body_decoder request_body_, reply_body_;
@@ -156,6 +159,7 @@ private:
     struct progress {
         const routing::service* service = nullptr; // also where only its name was recognised
         const routing::target* target = nullptr;   // the deployment
+        const routing::target* mirror = nullptr;   // and the one that gets a copy
         telemetry::service_metrics* metrics = nullptr;
         std::string_view auth;                      // who the caller is, as the log has it
         std::string_view allowed_origin;            // of the page that asked, where CORS lets it
@@ -164,16 +168,18 @@ private:
         int minor_version = 1;
         std::size_t scanned = 0; // of the head that is looked for
         std::size_t head_size = 0;
+        std::size_t replica_head_size = 0; // at the front of client.out
         http::reply_framing framing;
         std::uint64_t body_bytes = 0; // payload of the request so far
         std::uint64_t rate_bytes = 0; // received in the current window of the rate check
         clock::duration rate_time{};  // spent waiting for them
+        clock::duration collecting{}; // spent waiting for the body before a slot was asked for
         unsigned interim_replies = 0, attempts = 0;
         unsigned model_status = 0, status = 0;
         base::fault passed_on = base::fault::none; // model_error: the reply is the model's, under another status
         std::uint64_t bytes_in = 0, bytes_out = 0;
         std::chrono::system_clock::time_point began_at;
-        clock::time_point began, head_read, dispatched, reply_seen, reply_begun;
+        clock::time_point began, head_read, sent_at, dispatched, reply_seen, reply_begun;
         clock::duration queued{}, connecting{};
         scoregate::proxy::ending ending = scoregate::proxy::ending::keep_alive;
         bool head_parsed = false, expects_continue = false, client_keeps_alive = false;

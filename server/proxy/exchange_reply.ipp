@@ -20,8 +20,7 @@ task<result<void>> exchange<Stream>::read_reply_head() {
         if (reply.writable().empty()) reply.compact();
         if (reply.writable().empty()) reply.reserve(snapshot_->head_limits().bytes);
         const auto room = reply.writable();
-        const auto [ec, n] =
-            co_await replica_->stream().async_read_some(asio::buffer(room.data(), room.size()), awaited);
+        const auto [ec, n] = co_await replica_->async_read_some(asio::buffer(room.data(), room.size()), awaited);
         if (ec) co_return replica_failure(fault::replica_closed);
         reply.commit(n);
         for (;;) {
@@ -107,9 +106,10 @@ void exchange<Stream>::begin_reply() {
     framing.announce_keep_alive = !framing.close && now_.minor_version == 0;
     const http::timings spent{now_.queued, now_.connecting, now_.reply_seen - now_.dispatched};
     const bool managed_error = now_.passed_on != fault::none && mapping() == base::error_mapping::managed;
-    http::write_reply_head(client_.out, head, now_.status,
-                           {base::token(now_.passed_on), managed_error, now_.allowed_origin}, framing,
-                           now_.target->name, core_.date(), spent, identity_);
+    http::write_reply_head(
+        client_.out, head, now_.status,
+        {base::token(now_.passed_on), managed_error, !now_.service->cors_origins.empty(), now_.allowed_origin}, framing,
+        now_.target->name, core_.date(), spent, identity_);
 }
 
 // Frames `payload` bytes at the front of client.reply for the client.
@@ -163,12 +163,13 @@ task<result<void>> exchange<Stream>::relay_reply() {
         if (upload_failure_.kind != fault::none || given_up().kind != fault::none)
             co_return replica_failure(fault::stream_broken);
 
-        if (reply_body_.known_remaining() > base::buffer_pool::small_block)
+        if (reply_body_.known_remaining() > base::buffer_pool::small_block) {
             reply.reserve(base::buffer_pool::bulk_block - base::buffer::headroom - base::buffer::tailroom);
+            replica_->read_in_bulk();
+        }
         replica_reading_.arm(timeouts().stream_idle);
         const auto room = reply.writable();
-        const auto [failed, n] =
-            co_await replica_->stream().async_read_some(asio::buffer(room.data(), room.size()), awaited);
+        const auto [failed, n] = co_await replica_->async_read_some(asio::buffer(room.data(), room.size()), awaited);
         reply.commit(n);
         if (failed == asio::error::eof && reply_body_.ends_with_stream() && upload_failure_.kind == fault::none)
             ended = true;

@@ -2,8 +2,8 @@
 // replica's connection in the end. Included by exchange.cpp alone, which instantiates it.
 #pragma once
 
-#include "proxy/abandoned.hpp"
 #include "proxy/exchange.hpp"
+#include "proxy/unattended.hpp"
 
 namespace scoregate::proxy {
 
@@ -11,13 +11,14 @@ namespace scoregate::proxy {
 template <class Stream>
 result<bool> exchange<Stream>::ask_for_slot() {
     auto& deployment = *now_.target->replicas;
+    const auto now = now_.head_read + now_.collecting;
     if (now_.target->settings.max_queue_wait.count() == 0) {
-        auto reserved = deployment.reserve_now(now_.head_read);
+        auto reserved = deployment.reserve_now(now);
         if (!reserved) return reserved.error();
         slot_ = std::move(*reserved);
         return true;
     }
-    auto answer = deployment.reserve(place_, now_.head_read);
+    auto answer = deployment.reserve(place_, now);
     if (const auto* const refused = std::get_if<failure>(&answer)) return *refused;
     auto* const reserved = std::get_if<routing::slot>(&answer);
     now_.in_queue = reserved == nullptr;
@@ -69,19 +70,19 @@ template <class Stream>
 void exchange<Stream>::leave_replica(const failure& why) {
     if (!replica_) return slot_.release();
     replica_reading_.disarm();
-    const bool clean = now_.reply_complete && now_.replica_reusable && request_body_.done() &&
-                       !now_.replica_write_failed && client_.reply.empty();
-    // A fault of the replica's is its end of the work; every other one leaves it at it.
-    const bool at_work = now_.sent && !now_.reply_complete && !aborted_ && why.kind != fault::none &&
-                         why.kind != fault::replica_closed && why.kind != fault::replica_bad_response &&
-                         why.kind != fault::stream_broken;
+    const bool clean = now_.reply_complete && now_.replica_reusable && now_.request_whole && client_.reply.empty();
+    // Only a connection that the replica has closed tells that it is not at it any more.
+    const bool at_work =
+        now_.sent && !now_.reply_complete && why.kind != fault::none && why.kind != fault::replica_closed;
+    const auto& settings = now_.target->settings;
     if (clean)
         core_.pool.give(std::move(replica_), clock::now());
-    else if (at_work && now_.target->settings.on_abandon == config::on_abandon::finish)
+    else if (at_work && settings.on_abandon == config::on_abandon::finish && settings.max_concurrent_requests)
         finish_abandoned(core_, {snapshot_, now_.target, std::move(slot_), std::move(replica_), now_.verb,
                                  now_.reply_head_seen, now_.replica_reusable, reply_body_,
                                  client_.reply.has_block() ? std::string(client_.reply.readable()) : std::string(),
-                                 now_.request_whole});
+                                 now_.request_whole,
+                                 why.kind != fault::replica_bad_response && why.kind != fault::stream_broken});
     replica_.reset();
     slot_.release();
 }

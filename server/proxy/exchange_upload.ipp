@@ -40,6 +40,17 @@ task<result<void>> exchange<Stream>::read_body() {
     co_return result<void>{};
 }
 
+// That client.out has a block of that size, or is to have. Those that every request has do not count.
+template <class Stream>
+result<void> exchange<Stream>::account_for(std::size_t block) {
+    if (block <= base::buffer_pool::small_block ||
+        collected_.grow_to(block, *core_.collected, snapshot_->settings().limits.buffer_memory_bytes))
+        return {};
+    auto why = fail(fault::overloaded, "limits.buffer_memory_bytes are in use");
+    why.retry_after = 1;
+    return why;
+}
+
 // Behind the head in client.out, until it is whole or limits.request_buffer_bytes of it are there. What that takes
 // beyond the block that every request has is taken from limits.buffer_memory_bytes.
 template <class Stream>
@@ -56,12 +67,10 @@ task<result<void>> exchange<Stream>::collect_body() {
         const auto needed = out.size() + in.size() + base::buffer::headroom + base::buffer::tailroom;
         if (needed > out.capacity()) {
             const auto whole = std::min<std::uint64_t>(request_body_.known_remaining(), limits.request_buffer_bytes);
-            const auto size = std::max<std::uint64_t>(needed + whole, base::buffer_pool::bulk_block);
-            if (!collected_.grow_to(size, *core_.collected, limits.buffer_memory_bytes)) {
-                auto why = fail(fault::overloaded, "limits.buffer_memory_bytes are in use");
-                why.retry_after = 1;
-                co_return why;
-            }
+            // A chunked body's length is not known: twice as much each time, not a block more.
+            const auto size =
+                std::max<std::uint64_t>({needed + whole, 2 * out.capacity(), base::buffer_pool::bulk_block});
+            if (const auto held = account_for(size); !held) co_return held.error();
             out.reserve(size - base::buffer::headroom - base::buffer::tailroom);
         }
         const auto piece = next_piece();
@@ -99,7 +108,7 @@ task<result<void>> exchange<Stream>::upload_rest() {
         const auto piece = next_piece();
         if (!piece) co_return piece.error();
         base::error_code ec;
-        const auto sent = replica_->stream().write_now(*piece, ec);
+        const auto sent = replica_->write_now(*piece, ec);
         if (ec || sent < piece->size()) {
             const auto rest = co_await send_rest_to_replica(piece->substr(sent), ec);
             if (now_.stop_upload) break;
@@ -125,14 +134,14 @@ task<> exchange<Stream>::end_upload() {
     reading_.disarm();
 }
 
-// Past limits.request_buffer_bytes a client must keep limits.min_body_rate, over windows of 10 s of waiting for it. The
-// time that the replica takes to read is not the client's.
+// Once a replica is taken, or past limits.request_buffer_bytes, a client must keep limits.min_body_rate, over windows
+// of 10 s of waiting for it. The time that the replica takes to read is not the client's.
 template <class Stream>
 bool exchange<Stream>::too_slow(std::size_t received, clock::duration waited) {
     constexpr std::chrono::seconds window{10};
     const auto& limits = snapshot_->settings().limits;
     const auto rate = limits.min_body_rate;
-    if (rate == 0 || now_.body_bytes + received < limits.request_buffer_bytes) return false;
+    if (rate == 0 || (!slot_ && now_.body_bytes + received < limits.request_buffer_bytes)) return false;
     now_.rate_bytes += received;
     now_.rate_time += waited;
     if (now_.rate_time < window) return false;

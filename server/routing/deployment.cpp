@@ -34,6 +34,8 @@ void slot::release() {
     if (replica_ != nullptr) owner_->release(*std::exchange(replica_, nullptr));
 }
 
+bool slot::leaving() const { return owner_->is_leaving(*replica_); }
+
 void deployment::pace::note(time_point now, std::uint64_t given_back) {
     if (!asked_ || now - *asked_ > forgotten) {
         oldest_ = newest_ = {now, given_back};
@@ -57,20 +59,23 @@ void deployment::update(std::vector<replica_settings> wanted, const admission& a
     {
         const std::lock_guard lock(mutex_);
         replica_list updated;
+        for (auto& each : replicas_) each->server->current = nullptr;
         for (auto& each : wanted) {
             auto same = extract(replicas_, each);
             if (!same) same = extract(removed_, each);
-            if (!same)
-                same = std::make_unique<replica>(
-                    replica{next_replica_id(), std::move(each.url), std::move(each.addresses)});
-            same->removed = false;
+            if (!same) {
+                auto server = server_of(replicas_, each.url);
+                if (!server) server = server_of(removed_, each.url);
+                if (!server) server = std::make_shared<model_server>();
+                same =
+                    std::make_unique<replica>(replica{next_replica_id(), std::move(each.url), std::move(each.addresses),
+                                                      std::move(each.host), each.tls, std::move(server)});
+            }
+            same->server->current = same.get();
             updated.push_back(std::move(same));
         }
-        for (auto& old : replicas_) {
-            if (old->in_flight == 0) continue;
-            old->removed = true;
-            removed_.push_back(std::move(old));
-        }
+        for (auto& old : replicas_)
+            if (old->slots != 0) removed_.push_back(std::move(old));
         replicas_ = std::move(updated);
         if (next_ >= replicas_.size()) next_ = 0;
 
@@ -102,9 +107,16 @@ std::unique_ptr<replica> deployment::extract(replica_list& from, const replica_s
     return extracted;
 }
 
+// Null if none is of that URL.
+std::shared_ptr<model_server> deployment::server_of(const replica_list& among, const std::string& url) {
+    for (const auto& each : among)
+        if (each && each->url == url) return each->server;
+    return nullptr;
+}
+
 bool deployment::has_room(const replica& one) const {
-    return !one.removed && !one.addresses.empty() &&
-           (!allowed_.slots_per_replica || one.in_flight < *allowed_.slots_per_replica);
+    return one.server->current == &one && !one.addresses.empty() &&
+           (!allowed_.slots_per_replica || one.server->in_flight < *allowed_.slots_per_replica);
 }
 
 // Of those with room, of which there must be one. Starting behind the last choice makes those that tie take turns.
@@ -114,16 +126,17 @@ replica& deployment::least_busy() {
     for (std::size_t seen = 0, at = next_; seen < count; ++seen) {
         auto& each = *replicas_[at];
         at = at + 1 == count ? 0 : at + 1;
-        if (!has_room(each) || (least != nullptr && least->in_flight <= each.in_flight)) continue;
+        if (!has_room(each) || (least != nullptr && least->server->in_flight <= each.server->in_flight)) continue;
         least = &each;
         next_ = at;
-        if (least->in_flight == 0) break;
+        if (least->server->in_flight == 0) break;
     }
     return *least;
 }
 
 slot deployment::occupy(replica& where) {
-    ++where.in_flight;
+    ++where.slots;
+    ++where.server->in_flight;
     if (!has_room(where)) --open_;
     return {*this, where};
 }
@@ -186,17 +199,23 @@ void deployment::release(replica& freed) {
     {
         const std::lock_guard lock(mutex_);
         ++given_back_;
-        const bool had_room = has_room(freed);
-        --freed.in_flight;
-        if (freed.removed) {
-            if (freed.in_flight == 0) std::erase_if(removed_, [&](const auto& each) { return each.get() == &freed; });
-            return;
-        }
-        if (!had_room && has_room(freed)) ++open_;
-        if (open_ != 0 && !waiting_.empty()) served = &grant_to_first(freed);
+        auto* const current = freed.server->current; // another one than `freed` if its addresses have changed
+        const bool had_room = current != nullptr && has_room(*current);
+        --freed.server->in_flight;
+        --freed.slots;
+        if (current != &freed && freed.slots == 0)
+            std::erase_if(removed_, [&](const auto& each) { return each.get() == &freed; });
+        if (current == nullptr) return;
+        if (!had_room && has_room(*current)) ++open_;
+        if (open_ != 0 && !waiting_.empty()) served = &grant_to_first(*current);
         note_fullness();
     }
     if (served != nullptr) served->wake_(*served);
+}
+
+bool deployment::is_leaving(const replica& one) const {
+    const std::lock_guard lock(mutex_);
+    return one.server->current == nullptr;
 }
 
 unsigned deployment::seconds_to_wait(time_point now) {
@@ -214,7 +233,10 @@ std::chrono::seconds deployment::retry_after(time_point now) {
 deployment::state deployment::look() const {
     const std::lock_guard lock(mutex_);
     state all;
-    for (const auto& each : replicas_) all.replicas.push_back({each->url, !each->addresses.empty(), each->in_flight});
+    for (const auto& each : replicas_)
+        all.replicas.push_back({each->url, !each->addresses.empty(), each->server->in_flight});
+    for (const auto& each : removed_)
+        if (each->server->current == nullptr) all.leaving += each->slots;
     all.queued = waiting_.size();
     if (allowed_.slots_per_replica) all.slots = std::uint64_t{*allowed_.slots_per_replica} * reachable_;
     return all;

@@ -3,10 +3,10 @@
 // joining the queue are one step inside it. Kept across reloads by its key, so that a reload forgets nothing that is in
 // flight or waits.
 //
-// Invariants: a replica's in_flight equals the number of slots that name it, and is never raised beyond the cap; while
-// somebody waits, no replica that may be used has a free slot; who waits is served in the order of arrival, whatever
-// the core; a replica that a reload removed gets no new slot and is destroyed with its last one; a slot and a waiter
-// may not outlive their deployment (the exchange's snapshot pins it).
+// Invariants: the requests in flight at a server equal the slots that name a replica of its URL, and are never raised
+// beyond the cap; while somebody waits, no replica that may be used has a free slot; who waits is served in the order
+// of arrival, whatever the core; a replica that a reload removed gets no new slot and is destroyed with its last one; a
+// slot and a waiter may not outlive their deployment (the exchange's snapshot pins it).
 //
 // Retry-After: slots given back are counted, which needs no clock. Time is looked at only when somebody has to wait or
 // is refused, that is, while all slots are taken and what is given back is all that the replicas can do. The pace is
@@ -31,18 +31,31 @@
 
 namespace scoregate::routing {
 
+struct replica;
+
+// The model server behind a URL, whatever addresses the URL's name has: what the cap is about. A name that gets another
+// answer from DNS may well lead to the same server. Guarded by the deployment's mutex.
+struct model_server {
+    unsigned in_flight = 0;
+    replica* current = nullptr; // of the configuration in force; null: a reload removed it
+};
+
 struct replica {
     std::uint64_t id;                           // never reused in a process: pools are keyed by it
     std::string url;                            // as configured: its name in logs
     std::vector<base::tcp::endpoint> addresses; // tried in order
-    unsigned in_flight = 0;                     // guarded by the deployment's mutex
-    bool removed = false;                       // by a reload; guarded likewise
+    std::string host;                           // of the URL
+    bool tls;                                   // its URL is https://
+    std::shared_ptr<model_server> server;       // shared with those of the URL that a reload removed and that are busy
+    unsigned slots = 0;                         // that name it; guarded by the deployment's mutex
 };
 
 // What a reload knows of a replica. No addresses: its name does not resolve now, and it gets no requests.
 struct replica_settings {
     std::string url;
     std::vector<base::tcp::endpoint> addresses;
+    std::string host = {};
+    bool tls = false;
 };
 
 // How much a deployment lets in.
@@ -65,6 +78,8 @@ public:
     explicit operator bool() const { return replica_ != nullptr; }
     // Valid while the slot is held. Its name and addresses are immutable.
     const replica& where() const { return *replica_; }
+    // Whether a reload has removed the replica's URL meanwhile.
+    bool leaving() const;
     void release();
 
 private:
@@ -98,9 +113,9 @@ class deployment {
 public:
     using time_point = std::chrono::steady_clock::time_point;
 
-    // Replicas are the same across calls if URL and addresses are; one that comes back while requests are still with it
-    // is itself again, or the cap would not hold. Who waits is served at once if there is room now. Lowering the cap
-    // takes no slot away: nothing is granted until enough have been given back.
+    // No URL twice. A URL keeps its requests in flight across calls, also when its addresses change, or when it goes
+    // and comes back while requests are still with it: or the cap would not hold. Who waits is served at once if there
+    // is room now. Lowering the cap takes no slot away: nothing is granted until enough have been given back.
     void update(std::vector<replica_settings> replicas, const admission& allowed);
 
     // A slot on the replica with the fewest requests in flight, ties rotating; or a place at the end of the queue, and
@@ -127,6 +142,7 @@ public:
     struct state {
         std::vector<replica_state> replicas;
         std::size_t queued = 0;
+        std::uint64_t leaving = 0;          // requests at replicas that a reload removed
         std::optional<std::uint64_t> slots; // on replicas that can be reached; null: no cap
     };
     state look() const;
@@ -155,6 +171,7 @@ private:
 
     // All but release() with the mutex.
     static std::unique_ptr<replica> extract(replica_list& from, const replica_settings& same);
+    static std::shared_ptr<model_server> server_of(const replica_list& among, const std::string& url);
     base::result<slot> occupy_one(time_point now);
     bool has_room(const replica&) const;
     replica& least_busy();
@@ -163,6 +180,7 @@ private:
     void note_fullness();
     unsigned seconds_to_wait(time_point now);
     void release(replica&);
+    bool is_leaving(const replica&) const;
 
     mutable std::mutex mutex_;
     admission allowed_;

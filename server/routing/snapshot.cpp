@@ -23,7 +23,8 @@ bool is_ambiguous(std::string_view path) {
             auto segment = path.substr(at + 1);
             segment = segment.substr(0, segment.find('/'));
             const bool last = at + 1 + segment.size() == path.size();
-            if ((segment.empty() && !last) || segment == "." || segment == "..") return true;
+            const auto name = segment.substr(0, segment.find(';')); // some take parameters off before they resolve dots
+            if ((name.empty() && !(last && segment.empty())) || name == "." || name == "..") return true;
         } else if (path[at] == '%') {
             for (const std::string_view code : {"2f", "5c", "2e", "25", "00"})
                 if (http::equals_ignoring_case(path.substr(at + 1, 2), code)) return true;
@@ -108,7 +109,7 @@ route::route(const config::route& written)
 
 base::result<const target*> service::choose(std::string_view forced, unsigned core) const {
     if (forced.empty()) {
-        const auto turn = split.next(places->at(core));
+        const auto turn = split.next(places->at(core).turn);
         if (!turn) return fail(fault::no_deployment, no_traffic);
         return &targets[*turn];
     }
@@ -119,8 +120,12 @@ base::result<const target*> service::choose(std::string_view forced, unsigned co
     return &*found;
 }
 
+const target* service::choose_mirror(unsigned core) const {
+    if (mirror == nullptr) return nullptr;
+    return mirror_split.next(places->at(core).copies) == 0 ? mirror : nullptr;
+}
+
 std::string_view service::allowed_origin(std::string_view origin) const {
-    if (origin.empty()) return {};
     for (const auto& each : cors_origins)
         if (each == "*" || each == origin) return each;
     return {};

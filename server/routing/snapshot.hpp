@@ -9,6 +9,7 @@
 #include "routing/deployment.hpp"
 #include "routing/traffic.hpp"
 #include "telemetry/service_metrics.hpp"
+#include "tls/replica_trust.hpp"
 
 #include <chrono>
 #include <functional>
@@ -34,9 +35,13 @@ struct route {
 struct target {
     std::string name;
     config::request_settings settings;
-    std::string host_header; // empty: the client's
+    std::string host_header;                         // empty: the client's
+    std::shared_ptr<const tls::replica_trust> trust; // null without https:// replicas
     std::shared_ptr<deployment> replicas;
     std::shared_ptr<telemetry::service_metrics> metrics;
+
+    // What this replica has to prove; null: nothing, in clear.
+    std::shared_ptr<const tls::replica_trust> trust_for(const replica& one) const { return one.tls ? trust : nullptr; }
 };
 
 struct service {
@@ -49,13 +54,17 @@ struct service {
     std::vector<route> routes;             // an exact path before subtrees, longer subtrees before shorter
     std::vector<target> targets;
     traffic split;                                       // over the targets
+    const target* mirror = nullptr;                      // of the targets; null: no request is copied
+    traffic mirror_split;                                // index 0: it is copied
     std::shared_ptr<traffic_places> places;              // null in a service without requests
     std::shared_ptr<telemetry::service_metrics> metrics; // of requests that were refused before they had a deployment
 
     // The deployment of the next request: `forced` if it is not empty, else by the traffic. fault::no_deployment.
     base::result<const target*> choose(std::string_view forced, unsigned core) const;
-    // What Access-Control-Allow-Origin says to a page of `origin`: "*", the origin as the configuration has it, or
-    // nothing if it is not allowed.
+    // Where a copy of the next request, which forces no deployment, goes besides; null: nowhere.
+    const target* choose_mirror(unsigned core) const;
+    // What Access-Control-Allow-Origin says to a page of `origin` (empty: none asks): "*", the origin as the
+    // configuration has it, or nothing if it is not allowed.
     std::string_view allowed_origin(std::string_view origin) const;
 };
 

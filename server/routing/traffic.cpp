@@ -7,7 +7,10 @@ namespace scoregate::routing {
 
 traffic_places::traffic_places(unsigned cores) : places_(cores) {
     constexpr std::uint32_t apart = 37; // has no factor in common with a hundred
-    for (std::uint32_t i = 0; i < cores; ++i) places_[i].turn = i * apart % 100;
+    for (std::uint32_t i = 0; i < cores; ++i) {
+        places_[i].turn = i * apart % 100;
+        places_[i].copies = places_[i].turn;
+    }
 }
 
 // Each turn everybody gains his percentage, and who has most pays a hundred for the turn.
@@ -22,11 +25,11 @@ traffic::traffic(std::span<const unsigned> percents) : none_(std::reduce(percent
     }
 }
 
-std::optional<std::size_t> traffic::next(traffic_places::place& where) const {
+std::optional<std::size_t> traffic::next(std::uint32_t& turn) const {
     if (none_) return std::nullopt;
-    const auto turn = where.turn;
-    where.turn = turn + 1 == order_.size() ? 0 : turn + 1;
-    return order_[turn];
+    const auto now = turn;
+    turn = now + 1 == order_.size() ? 0 : now + 1;
+    return order_[now];
 }
 
 } // namespace scoregate::routing

@@ -19,7 +19,8 @@ public:
     explicit traffic_places(unsigned cores);
 
     struct alignas(64) place {
-        std::uint32_t turn = 0; // of the hundred
+        std::uint32_t turn = 0;   // of the hundred
+        std::uint32_t copies = 0; // the same for mirrored traffic
     };
     place& at(unsigned core) { return places_[core]; }
 
@@ -32,8 +33,8 @@ public:
     // Percentages that sum to 0 or 100; no more than 255 of them.
     explicit traffic(std::span<const unsigned> percents = {});
 
-    // Index of the percentage whose turn it is; empty if they sum to 0.
-    std::optional<std::size_t> next(traffic_places::place& where) const;
+    // Index of the percentage whose turn it is, and moves on; empty if they sum to 0.
+    std::optional<std::size_t> next(std::uint32_t& turn) const;
 
 private:
     std::array<std::uint8_t, 100> order_{};

@@ -159,6 +159,20 @@ void services(page& out, const observations& seen) {
                 "Bytes of replies written to clients, heads included, TLS not.");
 }
 
+void mirrored(page& out, const observations& seen) {
+    out.family("scoregate_mirrored_total", "counter", "Requests that were to be copied to a deployment, by result.");
+    for (const auto* of : seen.services) {
+        if (of->deployment().empty()) continue;
+        std::array<std::uint64_t, mirror_results.size()> sums{};
+        for (const auto& core : of->cores())
+            for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += core.mirrored[i].value();
+        if (std::ranges::all_of(sums, [](auto sum) { return sum == 0; })) continue; // few deployments get copies
+        for (std::size_t i = 0; i < sums.size(); ++i)
+            out.sample({{"service", of->service()}, {"deployment", of->deployment()}, {"result", mirror_results[i]}},
+                       to_text(sums[i]));
+    }
+}
+
 // Counted before a deployment is chosen.
 void authentication(page& out, const observations& seen) {
     out.family("scoregate_auth_total", "counter", "Requests let in by a key; one that nobody uses can be replaced.");
@@ -262,6 +276,7 @@ void process(page& out, const observations& seen) {
 std::string prometheus_text(const observations& seen) {
     page out;
     services(out, seen);
+    mirrored(out, seen);
     authentication(out, seen);
     loads(out, seen);
     connections(out, seen);

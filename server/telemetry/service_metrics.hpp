@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace scoregate::telemetry {
@@ -70,6 +71,16 @@ private:
     block first_;
 };
 
+// What became of a request that was to be copied to a deployment of mirrored traffic.
+enum class mirror_result : std::uint8_t {
+    answered, // the copy's reply was read whole
+    failed,   // no connection, or no whole reply in time
+    busy,     // no slot, not even after the queue
+    too_large,
+    no_memory,
+};
+inline constexpr std::array<std::string_view, 5> mirror_results{"answered", "failed", "busy", "too_large", "no_memory"};
+
 class service_metrics {
 public:
     struct alignas(64) per_core {
@@ -80,6 +91,7 @@ public:
         histogram queue_wait;                // of requests that had to wait for a slot, granted or not
         counter client_gone;
         counter abandoned, abandon_expired; // left to a replica that works on for nobody; longer than abandon_max
+        std::array<counter, mirror_results.size()> mirrored; // copies of requests, by mirror_result
         counter replica_connects;
         counter bytes_in;                     // request heads and bodies, as read from the client
         counter bytes_out;                    // reply heads and bodies, as written to the client

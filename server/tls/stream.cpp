@@ -10,14 +10,26 @@
 
 namespace scoregate::tls {
 
+namespace {
+
+ssl_ptr begin_as_server(SSL_CTX* context) {
+    ssl_ptr made{SSL_new(context)};
+    if (made) SSL_set_accept_state(made.get());
+    return made;
+}
+
+} // namespace
+
 stream::stream(base::tcp_socket socket, SSL_CTX* context, base::buffer_pool& pool)
-    : socket_(std::move(socket)), ssl_(SSL_new(context)), in_(pool) {
+    : stream(std::move(socket), begin_as_server(context), pool) {}
+
+stream::stream(base::tcp_socket socket, ssl_ptr ssl, base::buffer_pool& pool)
+    : socket_(std::move(socket)), ssl_(std::move(ssl)), in_(pool) {
     BIO* const bio = ssl_ ? BIO_new(bio_method()) : nullptr;
     if (bio == nullptr) throw std::bad_alloc();
     BIO_set_data(bio, this);
     BIO_set_init(bio, 1);
     SSL_set_bio(ssl_.get(), bio, bio); // one reference, owned by the SSL
-    SSL_set_accept_state(ssl_.get());
 }
 
 BIO_METHOD* stream::bio_method() {
@@ -149,7 +161,7 @@ handshake_outcome outcome_of(unsigned long reason) {
 } // namespace
 
 base::task<handshake_outcome> stream::handshake() {
-    bool first = true;
+    bool first = SSL_is_server(ssl_.get()) == 1;
     for (;;) {
         const int result = SSL_do_handshake(ssl_.get());
         if (result == 1) co_return handshake_outcome::finished;

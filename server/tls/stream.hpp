@@ -1,4 +1,4 @@
-// TLS over a TCP socket, server side: OpenSSL on a BIO that reads from a buffer which the socket filled (one recv can
+// TLS over a TCP socket, either side: OpenSSL on a BIO that reads from a buffer which the socket filled (one recv can
 // hold several records) and writes straight to the socket. Models Asio's AsyncReadStream and AsyncWriteStream. Owned by
 // one connection, one thread.
 //
@@ -28,12 +28,12 @@ using base::error_code;
 enum class handshake_outcome : std::uint8_t {
     finished,
     plain_http, // the first bytes are an HTTP method, not a TLS record
-    closed,     // the client went away
+    closed,     // the peer went away
     cancelled,  // a deadline cancelled the socket
     unsupported_protocol,
     no_shared_cipher,
     no_application_protocol,
-    client_alert, // the client refused us, e.g. an unknown CA
+    client_alert, // the peer refused us, e.g. an unknown CA
     other,
 };
 
@@ -42,8 +42,10 @@ public:
     using executor_type = base::executor;
     static constexpr bool is_tls = true;
 
-    // Throws std::bad_alloc if OpenSSL has no memory for the connection.
+    // The server's end. Throws std::bad_alloc if OpenSSL has no memory for the connection.
     stream(base::tcp_socket socket, SSL_CTX* context, base::buffer_pool& pool);
+    // The end that `ssl` is set to be. Null, or no memory: throws std::bad_alloc.
+    stream(base::tcp_socket socket, ssl_ptr ssl, base::buffer_pool& pool);
     stream(const stream&) = delete;
     stream& operator=(const stream&) = delete;
 
@@ -51,7 +53,7 @@ public:
     base::tcp_socket& socket() { return socket_; }
     SSL* native_handle() { return ssl_.get(); }
 
-    // Runs the server's side of the handshake. A deadline ends it by cancelling the socket.
+    // Runs our side of the handshake. A deadline ends it by cancelling the socket.
     base::task<handshake_outcome> handshake();
 
     // Plaintext that is there without waiting, from as many records as fit; 0 with would_block, eof (close_notify),

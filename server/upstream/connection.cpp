@@ -1,14 +1,26 @@
 #include "upstream/connection.hpp"
 
+#include "telemetry/log.hpp"
+
 #include <cerrno>
 #include <sys/socket.h>
 
 namespace scoregate::upstream {
 
+connection::~connection() {
+    if (secure_ && secure_->socket().is_open()) secure_->close_notify();
+}
+
+base::task<base::error_code> connection::open(const routing::replica& where, base::buffer_pool& buffers) {
+    auto ec = co_await connect(where.addresses);
+    if (!ec && trust_) ec = co_await secure(where, buffers);
+    co_return ec;
+}
+
 base::task<base::error_code> connection::connect(std::span<const base::tcp::endpoint> addresses) {
     base::error_code ec = base::asio::error::host_not_found;
     for (const auto& address : addresses) {
-        auto& socket = stream_.socket();
+        auto& socket = plain_.socket();
         if (socket.is_open()) socket.close(ec);
         socket.open(address.protocol(), ec);
         if (ec) continue;
@@ -24,22 +36,39 @@ base::task<base::error_code> connection::connect(std::span<const base::tcp::endp
     co_return ec;
 }
 
+base::task<base::error_code> connection::secure(const routing::replica& where, base::buffer_pool& buffers) {
+    secure_ = std::make_unique<tls::stream>(std::move(plain_.socket()), trust_->begin(where.host), buffers);
+    const auto outcome = co_await secure_->handshake();
+    if (cancelled_) co_return base::asio::error::operation_aborted;
+    if (outcome == tls::handshake_outcome::finished) co_return base::error_code();
+    const auto verified = SSL_get_verify_result(secure_->native_handle());
+    if (trust_->may_complain())
+        telemetry::log().warn("replica {}: no TLS with it: {}", where.url,
+                              verified != X509_V_OK
+                                  ? std::string("its certificate is not trusted (") +
+                                        X509_verify_cert_error_string(verified) +
+                                        "); check replica_tls.ca_file and replica_tls.server_name"
+                                  : std::string("the handshake failed; is it TLS 1.2 that this port speaks?"));
+    co_return make_error_code(boost::system::errc::protocol_error);
+}
+
 bool connection::still_idle() {
+    if (secure_ && secure_->buffered()) return false;
     char byte;
-    const auto n = ::recv(stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    const auto n = ::recv(socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
 void connection::cancel() {
     cancelled_ = true;
     base::error_code ignored;
-    stream_.socket().cancel(ignored);
+    socket().cancel(ignored);
 }
 
 void connection::close() {
     cancelled_ = true;
     base::error_code ignored;
-    stream_.socket().close(ignored);
+    socket().close(ignored);
 }
 
 } // namespace scoregate::upstream

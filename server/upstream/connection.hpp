@@ -1,24 +1,66 @@
-// One kept-alive HTTP/1.1 connection to a replica. Owned by a pool while idle, by a lease while in use; one core.
+// One kept-alive HTTP/1.1 connection to a replica, in clear or over TLS. Models the stream that the data plane uses
+// (base::plain_stream): which of the two it is costs a branch. Owned by a pool while idle, by a lease while in use; one
+// core.
 #pragma once
 
 #include "base/plain_stream.hpp"
+#include "routing/deployment.hpp"
+#include "tls/replica_trust.hpp"
+#include "tls/stream.hpp"
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <utility>
 
 namespace scoregate::upstream {
 
 class connection {
 public:
-    connection(base::executor where, std::uint64_t replica_id)
-        : stream_(base::tcp_socket(where)), replica_id_(replica_id) {}
+    // `trust` is what the replica has to prove; null: in clear.
+    connection(base::executor where, std::uint64_t replica_id, std::shared_ptr<const tls::replica_trust> trust = {})
+        : plain_(base::tcp_socket(where)), trust_(std::move(trust)), replica_id_(replica_id) {}
+    ~connection();
+    connection(const connection&) = delete;
+    connection& operator=(const connection&) = delete;
 
-    // Tries the addresses in turn. Ends early with operation_aborted if cancelled. The last address's error otherwise.
-    base::task<base::error_code> connect(std::span<const base::tcp::endpoint> addresses);
+    // Tries the addresses of `where` in turn, and makes the handshake with the first that takes the connection. Ends
+    // early with operation_aborted if cancelled. The last address's error otherwise; protocol_error for TLS that came
+    // to nothing, which is logged with its reason.
+    base::task<base::error_code> open(const routing::replica& where, base::buffer_pool& buffers);
 
-    base::plain_stream& stream() { return stream_; }
+    // As those of base::plain_stream.
+    std::size_t write_now(std::string_view bytes, base::error_code& ec) {
+        return secure_ ? secure_->write_now(bytes, ec) : plain_.write_now(bytes, ec);
+    }
+    template <class Buffers, class Token>
+    auto async_read_some(const Buffers& buffers, Token&& token) {
+        return start<void(base::error_code, std::size_t)>(
+            std::forward<Token>(token),
+            [buffers](auto& stream, auto done) { stream.async_read_some(buffers, std::move(done)); });
+    }
+    template <class Buffers, class Token>
+    auto async_write_some(const Buffers& buffers, Token&& token) {
+        return start<void(base::error_code, std::size_t)>(
+            std::forward<Token>(token),
+            [buffers](auto& stream, auto done) { stream.async_write_some(buffers, std::move(done)); });
+    }
+    // Larger strides over TLS, for a large reply.
+    void read_in_bulk() {
+        if (secure_) secure_->read_in_bulk();
+    }
+    void read_as_usual() {
+        if (secure_) secure_->read_as_usual();
+    }
+    // Nothing is under way, and it may stay so: gives buffers back.
+    void rest() {
+        if (secure_) secure_->release_buffers();
+    }
+
+    base::tcp_socket& socket() { return secure_ ? secure_->socket() : plain_.socket(); }
     std::uint64_t replica_id() const { return replica_id_; }
+    const tls::replica_trust* trust() const { return trust_.get(); }
 
     // False if the replica has closed or sent something unasked: a look that takes nothing out of the socket.
     bool still_idle();
@@ -28,7 +70,23 @@ public:
     std::chrono::steady_clock::time_point idle_since;
 
 private:
-    base::plain_stream stream_;
+    template <class Signature, class Token, class Operation>
+    auto start(Token&& token, Operation operation) {
+        return base::asio::async_initiate<Token, Signature>(
+            [this](auto done, auto begin) {
+                if (secure_)
+                    begin(*secure_, std::move(done));
+                else
+                    begin(plain_, std::move(done));
+            },
+            token, std::move(operation));
+    }
+    base::task<base::error_code> connect(std::span<const base::tcp::endpoint> addresses);
+    base::task<base::error_code> secure(const routing::replica& where, base::buffer_pool& buffers);
+
+    base::plain_stream plain_; // its socket moves on to secure_
+    std::shared_ptr<const tls::replica_trust> trust_;
+    std::unique_ptr<tls::stream> secure_;
     std::uint64_t replica_id_;
     bool cancelled_ = false;
 };

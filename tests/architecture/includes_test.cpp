@@ -43,8 +43,8 @@ libraries declared_libraries() {
 } // namespace
 
 TEST_CASE("the folders of server/ are layers in one order") {
-    const std::vector<std::string> order{"base", "http",     "config", "telemetry", "auth", "routing",
-                                         "tls",  "upstream", "proxy",  "control",   "app"};
+    const std::vector<std::string> order{"base",    "http",     "config", "telemetry", "auth", "tls",
+                                         "routing", "upstream", "proxy",  "control",   "app"};
     CHECK(declared_libraries().order == order);
     for (const auto& file : files_below("server", {".cpp", ".hpp", ".ipp"})) {
         const auto folder = file.substr(7, file.find('/', 7) - 7);

@@ -144,7 +144,10 @@ TEST_CASE("routes: subtrees keep the rest of the path, methods are the route's, 
     const auto refused = client.ask(get(score));
     check_fault(refused, 405, "method_not_allowed", "client");
     CHECK(refused.field("allow") == "POST");
-    check_fault(client.ask(get("/api/v1/service/iris/v1/a%2f..%2fb")), 404, "no_route", "client");
+    for (const auto* path :
+         {"a%2f..%2fb", "../admin", "..;/admin", "..;x=1", ".;/a", ";/a", "a//b", "a/%2e%2e/b", "%2E."})
+        check_fault(client.ask(get(std::string("/api/v1/service/iris/v1/") + path)), 404, "no_route", "client");
+    CHECK(at_replica(get("/api/v1/service/iris/v1/a;b=1/c/")) == "GET /api/v1/a;b=1/c/");
     check_fault(client.ask(get("/api/v1/service/iris/swagger.json")), 404, "no_route", "client");
 }
 
@@ -174,7 +177,16 @@ TEST_CASE("CORS: preflights are answered without a key, and pages may read repli
     CHECK(scored.status() == 200);
     CHECK(scored.field("access-control-allow-origin") == "https://app.contoso.com");
     CHECK(scored.field("vary") == "Origin");
-    CHECK(client.ask(post("{}", with_key(primary))).field("vary").empty()); // no page asks
+    CHECK(scored.count("access-control-allow-origin") == 1); // not the replica's
+    const auto asked_by_none = client.ask(post("{}", with_key(primary)));
+    CHECK(asked_by_none.field("vary") == "Origin"); // a cache must not give it to a page
+    CHECK_FALSE(asked_by_none.has("access-control-allow-origin"));
+    const auto other = client.ask(post("{}", "Origin: https://evil.example\r\n" + with_key(primary)));
+    CHECK(other.status() == 200);
+    CHECK(other.field("vary") == "Origin");
+    CHECK_FALSE(other.has("access-control-allow-origin")); // whatever the replica says
+    CHECK(client.ask(request("POST", "/api/v1/service/rose/score", page, "{}")).field("access-control-allow-origin") ==
+          "https://theirs"); // no CORS of ours
 
     check_fault(client.ask(request("OPTIONS", score,
                                    "Origin: https://evil.example\r\nAccess-Control-Request-Method: POST\r\n")),

@@ -101,6 +101,7 @@ def test_an_early_refusal_by_the_replica_reaches_the_client(gate, replica):
     """The replica refuses a large body after its head and resets the connection."""
     with gate.tls_socket() as client:
         client.sendall(f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000000\r\n\r\n".encode())
+        client.sendall(b"x" * 65536)  # what is collected before a replica is asked for
         request = replica.request()
         request.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
         request.close()

@@ -55,26 +55,36 @@ def test_each_event_arrives_before_the_next_is_sent(gate, replica, framing, vers
     assert statistics.median(delays) < 0.010
 
 
-def test_an_upload_arrives_as_it_is_sent(gate, replica):
-    with gate.tls_socket() as client:
+COLLECTED = b"x" * 1024  # so much is collected before a replica is asked for
+
+
+@pytest.fixture
+def streaming(start, replica):
+    return start({"stream": service(replica.url)}, limits={"request_buffer_bytes": len(COLLECTED)})
+
+
+def test_an_upload_arrives_as_it_is_sent(streaming, replica):
+    with streaming.tls_socket() as client:
         client.sendall(f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
-        client.sendall(b"5\r\nfirst\r\n")
+        client.sendall(b"400\r\n" + COLLECTED + b"\r\n")
         request = replica.request()
         pieces = request.pieces()
-        assert next(pieces) == b"first"
+        assert next(pieces) == COLLECTED
         client.sendall(b"6\r\nsecond\r\n0\r\n\r\n")
         assert b"".join(pieces) == b"second"
         request.reply(b"whole")
         assert read_reply(client).body == b"whole"
 
 
-def test_both_directions_at_once(gate, replica):
+def test_both_directions_at_once(streaming, replica):
     """The replica answers each piece before the client sends the next."""
-    with gate.tls_socket() as client:
+    with streaming.tls_socket() as client:
         client.sendall(f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
-        client.sendall(b"4\r\nping\r\n")
+        client.sendall(b"400\r\n" + COLLECTED + b"\r\n")
         request = replica.request()
         pieces = request.pieces()
+        assert next(pieces) == COLLECTED
+        client.sendall(b"4\r\nping\r\n")
         request.send(b"HTTP/1.1 200 OK\r\n" + Chunked.head)
         response = begin_reply(client)
         for number in range(20):
@@ -189,6 +199,7 @@ def test_a_client_that_does_not_read_holds_the_replica_back(gate, replica):
 def test_a_replica_that_does_not_read_holds_the_client_back(gate, replica):
     with gate.tls_socket() as client:
         client.sendall(f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {100 * MIB}\r\n\r\n".encode())
+        client.sendall(BLOCK[:65536])  # collected before a replica is asked for
         request = replica.request()
         memory = Memory(gate.pid)
         client.settimeout(0.5)

@@ -92,7 +92,8 @@ client_terms running_proxy::terms() const {
 }
 
 std::shared_ptr<const routing::snapshot> running_proxy::build() {
-    const auto built = assembly_.build(settings_, names_, [this](const std::string& service) { return keys[service]; });
+    const auto built = assembly_.build(
+        settings_, names_, [this](const std::string& service) { return keys[service]; }, trust);
     for (auto& each : assembly_.counts())
         metrics_[{each.metrics->service(), each.metrics->deployment()}] = each.metrics;
     return built;
@@ -179,6 +180,17 @@ std::string running_proxy::stop() {
         note("connections that a drain did not end", open_connections());
         cut();
         wait_until_drained();
+    }
+    // What no client waits for goes on through a drain, but the replicas of a test end it.
+    for (unsigned i = 0; i < cores_.size(); ++i) {
+        event ended;
+        on_core(i, [&] { cores_[i]->unattended.when_empty([&ended] { ended.set(); }); });
+        try {
+            ended.wait();
+        } catch (const wire_error&) {
+            note("unattended requests", on_core(i, [&] { return cores_[i]->unattended.inside(); }));
+        }
+        on_core(i, [&] { cores_[i]->unattended.when_empty([] {}); });
     }
     for (unsigned i = 0; i < cores_.size(); ++i) {
         auto& core = *cores_[i];
@@ -282,6 +294,18 @@ std::uint64_t running_proxy::replica_connects(const std::string& service) const 
     for (const auto* each : metrics_of(service))
         for (const auto& core : each->cores()) total += core.replica_connects.value();
     return total;
+}
+
+std::uint64_t running_proxy::mirrored(const std::string& service, telemetry::mirror_result what) const {
+    std::uint64_t total = 0;
+    for (const auto* each : metrics_of(service))
+        for (const auto& core : each->cores()) total += core.mirrored[static_cast<std::size_t>(what)].value();
+    return total;
+}
+
+std::shared_ptr<const tls::replica_trust> running_proxy::shared_trust(const std::string& server_name) {
+    const pem_directory folder;
+    return std::make_shared<tls::replica_trust>(folder.write("ca.pem", shared_identity().root_pem()), server_name);
 }
 
 std::int64_t running_proxy::in_flight(const std::string& service) const {

@@ -86,13 +86,19 @@ public:
     std::uint64_t full_handshakes() const, resumed_handshakes() const;
     std::uint64_t replica_connects(const std::string& service) const;
     std::int64_t in_flight(const std::string& service) const; // scoregate_in_flight
+    std::uint64_t mirrored(const std::string& service, telemetry::mirror_result) const;
     routing::deployment::state state_of(const std::string& service, const std::string& deployment = "blue") const;
     std::vector<routing::deployment::replica_state> replicas(const std::string& service) const {
         return state_of(service).replicas;
     }
     // Of the services that have keys; for the next reload().
     std::map<std::string, std::shared_ptr<const auth::service_keys>> keys;
+    // What https:// replicas have to prove; for the next reload().
+    control::trust_map trust;
+    // What trusts the certificates of shared_identity() under their name.
+    static std::shared_ptr<const tls::replica_trust> shared_trust(const std::string& server_name = "www.contoso.com");
     std::size_t open_connections() const;
+    std::uint64_t collected_bytes() const { return collected_->used(); }
 
 private:
     std::shared_ptr<const routing::snapshot> build();

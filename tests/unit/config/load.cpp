@@ -226,7 +226,6 @@ TEST_CASE("what is wrong is refused at its pointer, with what to do") {
         row{blue + "/replicas", R"(["http://a", "http://b", "http://A:80"])", blue + "/replicas/2",
             "is the same replica as " + blue + "/replicas/0"},
         row{blue + "/replicas", R"(["tcp://a", "http://b", "http://b"])", blue + "/replicas/0", "is not a replica"},
-        row{blue + "/replicas", R"(["https://a"])", blue + "/replicas/0", "uses https://, which is not built yet"},
         // hosts
         row{"/services/iris/hosts", R"(["a.b", "A.B"])", "/services/iris/hosts/1", "taken by /services/iris/hosts/0"},
         row{"/services/iris/hosts", R"(["a.b:443"])", "/services/iris/hosts/0", "without scheme, port"},

@@ -88,6 +88,83 @@ TEST_CASE("traffic is divided in percent, and may be none") {
     CHECK(loaded(with(iris + "/traffic", R"({"blue": 0})")).deployments[0].traffic == 0);
 }
 
+TEST_CASE("https:// replicas, and what they have to prove") {
+    const auto plain = loaded(valid()).deployments[0];
+    CHECK_FALSE(plain.replicas[0].tls);
+    CHECK_FALSE(plain.replica_tls.ca_file);
+    CHECK_FALSE(plain.replica_tls.server_name);
+
+    const auto made = loaded(with(blue, R"({"replicas": ["https://A", "https://b:8443", "http://c"],
+        "replica_tls": {"ca_file": "ca/models.pem", "server_name": "Models.internal"}})"))
+                          .deployments[0];
+    CHECK(made.replicas[0].tls);
+    CHECK(made.replicas[0].host == "a");
+    CHECK(made.replicas[0].port == 443);
+    CHECK(made.replicas[1].port == 8443);
+    CHECK_FALSE(made.replicas[2].tls);
+    CHECK(made.replicas[2].port == 80);
+    CHECK(made.replica_tls.ca_file->starts_with("/"));
+    CHECK(made.replica_tls.ca_file->ends_with("/ca/models.pem"));
+    CHECK(made.replica_tls.server_name == "models.internal");
+    CHECK(made.replica_tls.pointer == blue + "/replica_tls");
+
+    const auto unused = written{with(blue + "/replica_tls", R"({"ca_file": "ca.pem"})").dump()}.load();
+    REQUIRE(unused.warnings.size() == 1);
+    CHECK_THAT(unused.warnings[0], Catch::Contains(blue + "/replica_tls") && Catch::Contains("no replica is https://"));
+    CHECK_FALSE(unused.value->services.at(0).deployments[0].replica_tls.ca_file);
+}
+
+TEST_CASE("mirrored traffic goes to one deployment that has none of its own") {
+    auto tree = with_two(R"({"blue": 100})");
+    CHECK(loaded(tree).deployments[1].mirror_traffic == 0);
+    tree["services"]["iris"]["mirror_traffic"] = json::parse(R"({"green": 10})");
+    const auto s = loaded(tree);
+    CHECK(s.deployments[0].mirror_traffic == 0);
+    CHECK(s.deployments[1].mirror_traffic == 10);
+
+    struct row {
+        std::string mirror, pointer, fragment;
+    };
+    const auto at = iris + "/mirror_traffic";
+    for (const auto& one : std::vector<row>{
+             {R"({"blue": 10})", at + "/blue", "has live traffic"},
+             {R"({"grey": 10})", at + "/grey", "not one of the deployments"},
+             {R"({"green": 51})", at + "/green", "from 0 to 50"},
+             {R"({"green": 10, "grey": 10})", at + "/grey", ""},
+             {"10", at, "must be an object"},
+         }) {
+        CAPTURE(one.mirror);
+        tree["services"]["iris"]["mirror_traffic"] = json::parse(one.mirror);
+        const auto result = written{tree.dump()}.load();
+        CHECK_FALSE(result.value);
+        REQUIRE_FALSE(result.problems.empty());
+        CHECK(result.problems.back().pointer == (one.fragment.empty() ? at : one.pointer));
+        CHECK_THAT(result.problems.back().message,
+                   Catch::Contains(one.fragment.empty() ? "more than one deployment" : one.fragment));
+    }
+}
+
+TEST_CASE("a replica that counts for two caps is told") {
+    auto tree = with(iris + "/deployments/green", R"({"replicas": ["http://b", "https://127.0.0.1:5001"]})");
+    tree["services"]["iris"]["traffic"] = {{"blue", 100}};
+    const auto result = written{tree.dump()}.load();
+    REQUIRE(result.value);
+    REQUIRE(result.warnings.size() == 1);
+    CHECK_THAT(result.warnings[0], Catch::Contains(iris + "/deployments/green/replicas") &&
+                                       Catch::Contains("is in " + blue + "/replicas too"));
+    tree["services"]["iris"]["deployments"]["green"]["request_settings"] = {
+        {"max_concurrent_requests_per_instance", nullptr}};
+    CHECK(written{tree.dump()}.load().warnings.empty());
+}
+
+TEST_CASE("collected bodies need memory for more than one") {
+    const auto result =
+        written{with("/limits", R"({"request_buffer_bytes": 1000000, "buffer_memory_bytes": 2000000})").dump()}.load();
+    REQUIRE(result.problems.size() == 1);
+    CHECK(result.problems[0].pointer == "/limits/buffer_memory_bytes");
+    CHECK_THAT(result.problems[0].message, Catch::Contains("four times request_buffer_bytes"));
+}
+
 TEST_CASE("routes: paths, subtrees, methods; exact ones first, then the longer subtree") {
     const auto s = loaded(with(iris + "/routes", R"({
         "*": "/*", "v1/*": {"path": "/models/*", "methods": ["POST", "DELETE"]}, "score": "/predict",

@@ -15,7 +15,7 @@ struct fixture {
     assembly build{2};
 
     std::shared_ptr<const routing::snapshot> of(const config::settings& settings) {
-        return build.build(settings, names, [](const std::string&) { return nullptr; });
+        return build.build(settings, names, [](const std::string&) { return nullptr; }, {});
     }
 };
 

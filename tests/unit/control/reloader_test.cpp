@@ -29,8 +29,8 @@ struct fixture {
         tls.adopt(read_tls(loaded.certificates, loaded.value->ticket_keys_dir, false, file), *loaded.value);
         contexts.clear();
         keys.adopt(read_keys(loaded.value->services, file), *loaded.value);
-        reload.emplace(io.get_executor(), background, from, std::move(*loaded.value), digest_of(read), tls, keys, build,
-                       names, [this](auto next) { published.push_back(std::move(next)); });
+        reload.emplace(io.get_executor(), background, from, std::move(*loaded.value), digest_of(read), trust_map{}, tls,
+                       keys, build, names, [this](auto next) { published.push_back(std::move(next)); });
     }
     void write(const std::string& text) { file = folder.write("scoregate.json", text); }
     config::problems now() { return run(io, reload->reload()); }

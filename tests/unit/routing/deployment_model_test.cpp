@@ -94,6 +94,15 @@ public:
         return sum;
     }
 
+    // At the server behind the URL, whatever the addresses of its places are and were.
+    unsigned at_server(const std::string& url) const {
+        unsigned sum = 0;
+        for (const auto* list : {&places, &removed})
+            for (const auto& each : *list)
+                if (each.url == url) sum += each.in_flight;
+        return sum;
+    }
+
     std::vector<place> places, removed;
     std::deque<int> queue;
     admission allowed;
@@ -104,8 +113,8 @@ private:
         for (std::size_t i = 0; i < places.size(); ++i) {
             auto& each = places[(next + i) % places.size()];
             const bool room =
-                each.reachable && (!allowed.slots_per_replica || each.in_flight < *allowed.slots_per_replica);
-            if (room && (least == nullptr || each.in_flight < least->in_flight)) least = &each;
+                each.reachable && (!allowed.slots_per_replica || at_server(each.url) < *allowed.slots_per_replica);
+            if (room && (least == nullptr || at_server(each.url) < at_server(least->url))) least = &each;
         }
         return least;
     }
@@ -253,7 +262,7 @@ private:
         static const std::vector<std::optional<unsigned>> caps{1, 1, 2, 3, std::nullopt};
         static const std::vector<std::optional<std::size_t>> lengths{std::nullopt, 0, 1, 3, 8};
         std::vector<replica_settings> wanted;
-        for (const auto* url : {"a", "b", "c", "d", "d"})
+        for (const auto* url : {"a", "b", "c", "d", "e"})
             if (below(3) != 0) wanted.push_back(below(6) != 0 ? settings_of(url) : unreachable(url));
         std::shuffle(wanted.begin(), wanted.end(), random_);
         const admission allowed{one_of(caps), one_of(lengths)};
@@ -277,8 +286,14 @@ private:
         for (std::size_t i = 0; i < seen.replicas.size(); ++i) {
             REQUIRE(seen.replicas[i].url == naive_.places[i].url);
             REQUIRE(seen.replicas[i].resolved == naive_.places[i].reachable);
-            REQUIRE(seen.replicas[i].in_flight == naive_.places[i].in_flight);
+            REQUIRE(seen.replicas[i].in_flight == naive_.at_server(seen.replicas[i].url));
         }
+        std::uint64_t leaving = 0;
+        for (const auto& each : naive_.removed)
+            if (std::none_of(naive_.places.begin(), naive_.places.end(),
+                             [&](const auto& now) { return now.url == each.url; }))
+                leaving += each.in_flight;
+        REQUIRE(seen.leaving == leaving);
         REQUIRE(seen.queued == naive_.queue.size());
         REQUIRE(seen.slots == naive_.slots());
         REQUIRE(real_.full() == naive_.full());

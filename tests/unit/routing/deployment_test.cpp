@@ -98,16 +98,42 @@ TEST_CASE("an update keeps the replicas that stay, with what is in flight") {
     CHECK(name_of(after) == "c"); // 1 in flight there, 2 at a
 }
 
-TEST_CASE("a replica whose address has changed is another one") {
+TEST_CASE("a URL whose addresses change gets new connections and keeps its requests in flight") {
     deployment blue;
-    blue.update({settings_of("a", 5001)}, allow(1));
-    const auto old = take(blue);
-    blue.update({settings_of("a", 5002)}, allow(1));
-    CHECK(in_flight(blue) == counts{{"a", 0}});
-    const auto fresh = take(blue);
-    CHECK(fresh.where().id != old.where().id);
-    CHECK(fresh.where().addresses == std::vector{address_of(5002)});
+    blue.update({settings_of("a", 5001)}, allow(1, 1));
+    auto old = take(blue);
+    blue.update({settings_of("a", 5002)}, allow(1, 1)); // perhaps the same server by another name
+    CHECK(in_flight(blue) == counts{{"a", 1}});
+    CHECK_FALSE(blue.reserve_now(start));
     CHECK(old.where().addresses == std::vector{address_of(5001)}); // still whole for who holds it
+    CHECK_FALSE(old.leaving());
+    const auto id = old.where().id;
+    caller who;
+    CHECK(ask(blue, who) == "queued");
+    old.release();
+    REQUIRE(who.wakes == 1);
+    const auto fresh = who.take();
+    CHECK(fresh.where().id != id); // connections are kept by it
+    CHECK(fresh.where().addresses == std::vector{address_of(5002)});
+    CHECK(in_flight(blue) == counts{{"a", 1}});
+}
+
+TEST_CASE("addresses that change and change back while requests are under way") {
+    deployment blue;
+    blue.update({settings_of("a", 5001)}, allow(2, 0));
+    auto first = take(blue);
+    blue.update({settings_of("a", 5002)}, allow(2, 0));
+    auto second = take(blue);
+    blue.update({settings_of("a", 5001)}, allow(2, 0));
+    CHECK(in_flight(blue) == counts{{"a", 2}});
+    CHECK_FALSE(blue.reserve_now(start));
+    second.release();
+    CHECK(take(blue).where().id == first.where().id);
+    blue.update({}, allow(2, 0));
+    CHECK(first.leaving());
+    CHECK(blue.look().leaving == 1);
+    first.release();
+    CHECK(blue.look().leaving == 0);
 }
 
 TEST_CASE("a removed replica gets nothing new and lives until its last slot") {
@@ -141,16 +167,6 @@ TEST_CASE("a removed replica that comes back while it is busy is still busy") {
     blue.update({}, allow(1, 0));
     blue.update(of({"a"}), allow(1, 0));
     CHECK(take(blue).where().id != id); // nobody was with it: forgotten
-}
-
-TEST_CASE("the same URL twice is two places") {
-    deployment blue;
-    blue.update(of({"a", "a"}), allow(1));
-    const auto one = take(blue), other = take(blue);
-    CHECK(one.where().id != other.where().id);
-    blue.update(of({"a", "a"}), allow(1));
-    CHECK(blue.look().replicas.at(0).in_flight == 1);
-    CHECK(blue.look().replicas.at(1).in_flight == 1);
 }
 
 TEST_CASE("an identifier is never used again") {

@@ -1,0 +1,317 @@
+#include "proxy/unattended.hpp"
+
+#include "telemetry/log.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <algorithm>
+#include <sys/socket.h>
+
+namespace scoregate::proxy {
+
+namespace {
+
+using base::awaited;
+using base::error_code;
+using base::task;
+using telemetry::mirror_result;
+namespace asio = boost::asio;
+using clock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds probe_timeout{2000}, between_probes{1000};
+
+class unattended : public unattended_request {
+protected:
+    enum class outcome : std::uint8_t {
+        whole,
+        ended,   // by the replica
+        expired, // by us
+    };
+
+    unattended(core& where, unattended_work work)
+        : core_(where),
+          work_(std::move(work)),
+          time_(where.wheel, this, [](void* self) { static_cast<unattended*>(self)->interrupt(); }),
+          pause_(where.where()) {
+        where.add(*this);
+    }
+
+    const config::request_settings& settings() const { return work_.at->settings; }
+    telemetry::service_metrics::per_core& metrics() { return work_.at->metrics->at(core_.index()); }
+
+    void interrupt() {
+        if (work_.replica) work_.replica->cancel();
+        pause_.cancel();
+    }
+
+    // Whether a worker that ignores a hang-up would be at two requests at once if the slot were given back now.
+    bool guards_slot() const {
+        return settings().on_abandon == config::on_abandon::finish && settings().max_concurrent_requests;
+    }
+
+    // Until the replica is free again for sure. `patience`: for its reply, before it is asked.
+    task<outcome> see_to_end(std::chrono::milliseconds patience) {
+        if (!work_.request_whole || !work_.readable) {
+            error_code ignored;
+            work_.replica->socket().shutdown(base::tcp_socket::shutdown_send, ignored);
+        }
+        const auto end = co_await drop_reply(patience, patience);
+        if (end != outcome::expired) co_return end;
+        metrics().abandon_expired.add();
+        co_await wait_until_it_answers(patience);
+        co_return end;
+    }
+
+    // `for_head`, then `for_body`, is how long may be waited for each. Its connection is idle or closed afterwards.
+    task<outcome> drop_reply(std::chrono::milliseconds for_head, std::chrono::milliseconds for_body) {
+        time_.arm(work_.head_seen ? for_body : for_head);
+        base::buffer in(core_.buffers);
+        in.reserve(std::max(work_.unread.size(), base::buffer_pool::small_block / 2));
+        in.append(std::exchange(work_.unread, {}));
+        std::size_t scanned = 0;
+        auto end = outcome::ended;
+        for (;;) {
+            const bool had_head = work_.head_seen;
+            if (take(in, scanned)) {
+                end = outcome::whole;
+                break;
+            }
+            if (!had_head && work_.head_seen) time_.arm(for_body);
+            if (in.writable().empty()) in.compact();
+            if (in.writable().empty()) in.reserve(work_.pinned->head_limits().bytes);
+            const auto room = in.writable();
+            const auto [ec, n] =
+                co_await work_.replica->async_read_some(asio::buffer(room.data(), room.size()), awaited);
+            in.commit(n);
+            if (!ec) continue;
+            const bool whole = ec == asio::error::eof && work_.head_seen && work_.body.ends_with_stream();
+            end = time_.fired() ? outcome::expired : whole ? outcome::whole : outcome::ended;
+            break;
+        }
+        time_.disarm();
+        if (end == outcome::whole && work_.reusable && work_.request_whole && in.empty())
+            core_.pool.give(std::move(work_.replica), clock::now());
+        work_.replica.reset();
+        co_return end;
+    }
+
+    core& core_;
+    unattended_work work_;
+    base::deadline time_;
+    base::tick_timer pause_;
+
+private:
+    // Takes what it can of `in`. True once the reply is whole. One that is no HTTP is never whole: its end is what is
+    // waited for.
+    bool take(base::buffer& in, std::size_t& scanned) {
+        if (work_.readable && !work_.head_seen && !take_head(in, scanned)) return false;
+        if (work_.readable && !work_.body.done()) {
+            const auto step = work_.body.decode(in.data(), in.size());
+            if (step) in.consume(step->consumed);
+            work_.readable = step.has_value();
+        }
+        if (!work_.readable) {
+            in.clear();
+            return false;
+        }
+        return work_.body.done();
+    }
+
+    bool take_head(base::buffer& in, std::size_t& scanned) {
+        for (;;) {
+            const auto& limits = work_.pinned->head_limits();
+            const auto end = http::find_head_end(in.readable(), scanned, limits);
+            if (end && !*end) return false;
+            auto& head = core_.response;
+            if (!end || !head.parse(in.readable().substr(0, **end), limits, work_.verb)) {
+                work_.readable = false;
+                return true;
+            }
+            in.consume(**end);
+            scanned = 0;
+            if (head.status < 200) continue;
+            work_.head_seen = true;
+            work_.reusable = head.keep_alive;
+            work_.body = http::body_decoder(head.body);
+            return true;
+        }
+    }
+
+    // One that takes one request at a time answers once it is done with the last. One that a reload has removed and
+    // that nobody can reach any more is no longer there.
+    task<> wait_until_it_answers(std::chrono::milliseconds given_up_after) {
+        const std::string url = work_.slot.where().url;
+        telemetry::log().warn("replica {} has not ended a request that was given up {} ms ago; it gets no other one in "
+                              "its place until it answers a GET",
+                              url, given_up_after.count());
+        for (;;) {
+            const auto answer = co_await probe();
+            if (answer == probed::answers) break;
+            if (answer == probed::unreachable && work_.slot.leaving()) co_return;
+            pause_.expires_after(between_probes);
+            co_await pause_.async_wait(awaited);
+        }
+        telemetry::log().info("replica {} answers again", url);
+    }
+
+    enum class probed : std::uint8_t { answers, silent, unreachable };
+
+    task<probed> probe() {
+        const auto& where = work_.slot.where();
+        work_.replica = std::make_unique<upstream::connection>(core_.where(), where.id, work_.at->trust_for(where));
+        time_.arm(probe_timeout);
+        auto ec = co_await work_.replica->open(where, core_.buffers);
+        auto found = ec ? probed::unreachable : probed::silent;
+        if (!ec) {
+            constexpr std::string_view request =
+                "GET / HTTP/1.1\r\nHost: replica\r\nUser-Agent: scoregate\r\nConnection: close\r\n\r\n";
+            work_.replica->write_now(request, ec); // a new socket takes so little at once
+            char first;
+            const auto [failed, n] = co_await work_.replica->async_read_some(asio::buffer(&first, 1), awaited);
+            if (!failed && n == 1) found = probed::answers;
+        }
+        time_.disarm();
+        work_.replica.reset();
+        co_return found;
+    }
+};
+
+class abandoned final : public unattended {
+public:
+    abandoned(core& where, unattended_work work) : unattended(where, std::move(work)) {}
+
+    task<> run() {
+        metrics().abandoned.add();
+        static_cast<void>(co_await see_to_end(settings().abandon_max));
+    }
+    void stop_waiting() override {} // it has its slot
+};
+
+class mirrored final : public unattended {
+public:
+    mirrored(core& where, request_copy copy)
+        : unattended(where, {std::move(copy.pinned), copy.to, {}, nullptr, copy.verb}),
+          bytes_(std::move(copy.bytes)),
+          held_(std::move(copy.held)) {}
+    ~mirrored() override { // the loop has ended under it
+        if (in_queue_) work_.at->replicas->abandon(place_);
+    }
+
+    task<> run() {
+        co_await asio::post(core_.where(), awaited); // the original goes first
+        if (!ask_for_slot()) co_await wait_for_slot();
+        if (!work_.slot) {
+            count(mirror_result::busy);
+            co_return;
+        }
+        const bool sent = co_await send();
+        if (!sent) {
+            count(mirror_result::failed);
+            co_return;
+        }
+        auto end = outcome::ended;
+        if (guards_slot())
+            end = co_await see_to_end(settings().abandon_max);
+        else
+            end = co_await drop_reply(settings().request_timeout, settings().abandon_max);
+        count(end == outcome::whole ? mirror_result::answered : mirror_result::failed);
+    }
+
+    void stop_waiting() override {
+        stopped_ = true;
+        if (in_queue_) pause_.cancel();
+    }
+
+private:
+    struct queue_place final : routing::waiter {
+        explicit queue_place(mirrored& of) : waiter(wake), owner(of) {}
+        static void wake(routing::waiter& who) noexcept { // any thread
+            auto& owner = static_cast<queue_place&>(who).owner;
+            owner.core_.post([&owner] {
+                owner.granted_ = true;
+                owner.pause_.cancel();
+            });
+        }
+        mirrored& owner;
+    };
+
+    void count(mirror_result what) { metrics().mirrored[static_cast<std::size_t>(what)].add(); }
+
+    // True if there is nothing to wait for.
+    bool ask_for_slot() {
+        if (stopped_) return true;
+        auto& deployment = *work_.at->replicas;
+        if (settings().max_queue_wait.count() == 0) {
+            if (auto got = deployment.reserve_now(clock::now())) work_.slot = std::move(*got);
+            return true;
+        }
+        auto answer = deployment.reserve(place_, clock::now());
+        if (auto* const got = std::get_if<routing::slot>(&answer)) work_.slot = std::move(*got);
+        in_queue_ = std::holds_alternative<routing::queued>(answer);
+        return !in_queue_;
+    }
+
+    task<> wait_for_slot() {
+        pause_.expires_at(base::tick_timer::time_point::max());
+        time_.arm(settings().max_queue_wait);
+        while (!granted_ && !stopped_ && !time_.fired()) co_await pause_.async_wait(awaited);
+        time_.disarm();
+        if (!granted_ && !work_.at->replicas->abandon(place_))
+            while (!granted_) co_await pause_.async_wait(awaited); // the grant was quicker
+        in_queue_ = false;
+        if (granted_) work_.slot = place_.take();
+    }
+
+    // True if a replica has taken all of it.
+    task<bool> send() {
+        const auto& where = work_.slot.where();
+        error_code ec;
+        work_.replica = core_.pool.take(where.id, where.tls ? work_.at->trust.get() : nullptr);
+        if (!work_.replica) {
+            work_.replica = std::make_unique<upstream::connection>(core_.where(), where.id, work_.at->trust_for(where));
+            metrics().replica_connects.add();
+            time_.arm(work_.pinned->settings().timeouts.connect);
+            ec = co_await work_.replica->open(where, core_.buffers);
+        }
+        time_.arm(settings().request_timeout);
+        std::string_view rest = bytes_;
+        if (!ec) rest.remove_prefix(work_.replica->write_now(rest, ec));
+        while (!ec && !rest.empty()) {
+            const auto [failed, n] = co_await work_.replica->async_write_some(asio::buffer(rest), awaited);
+            ec = failed;
+            rest.remove_prefix(n);
+        }
+        time_.disarm();
+        bytes_.clear();
+        bytes_.shrink_to_fit();
+        held_.give_back();
+        co_return !ec;
+    }
+
+    std::string bytes_;
+    base::byte_share held_;
+    queue_place place_{*this};
+    bool in_queue_ = false, granted_ = false, stopped_ = false;
+};
+
+task<> finish(core& where, unattended_work work) {
+    abandoned it(where, std::move(work));
+    co_await it.run();
+}
+
+task<> send(core& where, request_copy copy) {
+    mirrored it(where, std::move(copy));
+    co_await it.run();
+}
+
+} // namespace
+
+void finish_abandoned(core& where, unattended_work work) {
+    base::spawn(where.where(), where.unattended, finish(where, std::move(work)));
+}
+
+void send_copy(core& where, request_copy copy) {
+    base::spawn(where.where(), where.unattended, send(where, std::move(copy)));
+}
+
+} // namespace scoregate::proxy
