@@ -1,17 +1,13 @@
 """The blue/green rollout of docs/services.md, by the commands of that page, while clients score all the time."""
 import collections
 import json
-import os
-import re
-import subprocess
-import textwrap
 import threading
 
 import pytest
 
-from process import ROOT
+import pages
 from replica import Replica
-from scoregate import BINARY, PATIENCE, exchange, read_reply, send
+from scoregate import PATIENCE, exchange, read_reply, send
 
 PATH = "/api/v1/service/iris/score"
 KEY = "k" * 40
@@ -19,56 +15,29 @@ AUTHORIZED = {"Authorization": "Bearer " + KEY}
 CLIENTS = 4
 
 
-class Page:
-    """The rollout's section of the page: its configuration and its commands."""
-
-    def __init__(self):
-        page = (ROOT / "docs/services.md").read_text()
-        section = re.search(r"^## A blue/green rollout\n(.*?)^## ", page, re.MULTILINE | re.DOTALL).group(1)
-        fenced = re.findall(r"^( *)```(\w+)\n(.*?)^\1```$", section, re.MULTILINE | re.DOTALL)
-        texts = [(language, textwrap.dedent(text)) for _, language, text in fenced]
-        [self.service] = [text for language, text in texts if language == "json"]
-        (self.variables, self.green_at_zero, self.ten_percent, self.all_green, self.back, self.blue_busy,
-         self.without_blue) = [text for language, text in texts if language == "sh"]
-
-
-def replaced(text, **values):
-    for old, new in values.values():
-        assert old in text
-        text = text.replace(old, new)
-    return text
-
-
 class Rollout:
-    """A scoregate that was configured with blue alone, and an operator's shell beside it."""
+    """A scoregate that was configured with blue alone, and an operator with the page beside it."""
 
     def __init__(self, start, directory, blue, green):
-        self.page = Page()
-        self._directory = directory
+        section = pages.section("services.md", "A blue/green rollout")
+        [service] = pages.blocks(section, "json")
+        (variables, self.green_at_zero, self.ten_percent, self.all_green, self.back, self.blue_busy,
+         self.without_blue) = pages.blocks(section, "sh")
         (directory / "keys").mkdir()
         (directory / "keys/primary").write_text(KEY)
-        (directory / "bin").mkdir()
-        (directory / "bin/scoregate").symlink_to(BINARY)
-        self._service = replaced(self.page.service, blue=("http://127.0.0.1:5001", blue.url), green=("http://127.0.0.1:5002", green.url))
-        before = json.loads("{" + self._service + "}")
+        self._service = pages.replaced(service, ("http://127.0.0.1:5001", blue.url), ("http://127.0.0.1:5002", green.url))
+        before = pages.services(self._service)
         del before["iris"]["deployments"]["green"], before["iris"]["traffic"]["green"]
         self.gate = start(before, workers=2)
+        shell = pages.Shell(self.gate, pages.replaced(variables, ("http://127.0.0.1:9001", self.gate.admin_url),
+                                                      ("https://www.contoso.com:8443", f"https://localhost:{self.gate.https}")))
+        self.run = shell.run
 
     def add_green(self):
         """As an editor would: the lines of the page, as they are."""
         others = {name: value for name, value in self.gate.settings.items() if name != "services"}
         text = json.dumps(others, indent=2)
         self.gate.file.write_text(text.removesuffix("\n}") + ',\n"services": {\n' + self._service + "}\n}\n")
-
-    def run(self, commands):
-        variables = replaced(self.page.variables, admin=("http://127.0.0.1:9001", self.gate.admin_url),
-                             iris=("https://www.contoso.com:8443", f"https://localhost:{self.gate.https}"))
-        environment = {**os.environ, "PATH": f"{self._directory}/bin:{os.environ['PATH']}", "no_proxy": "*",
-                       "CURL_CA_BUNDLE": str(self.gate.ca)}
-        done = subprocess.run(["sh", "-eu", "-c", variables + commands], cwd=self._directory, env=environment,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
 
 class Load:
@@ -145,33 +114,33 @@ def replicas():
 def test_a_blue_green_rollout_loses_no_request(start, tmp_path, replicas):
     blue, green = replicas
     rollout = Rollout(start, tmp_path, blue, green)
-    page, gate = rollout.page, rollout.gate
+    gate = rollout.gate
     with Load(gate) as load, gate.tls_socket() as slow:
         assert set(load.next(100)) == {"blue"}
 
         rollout.add_green()
-        assert rollout.run(page.green_at_zero).endswith("green")
+        assert rollout.run(rollout.green_at_zero).endswith("green")
         assert set(load.next(500)) == {"blue"}
 
-        assert rollout.run(page.ten_percent).splitlines()[-1].startswith("scoregate_requests_total{")
+        assert rollout.run(rollout.ten_percent).splitlines()[-1].startswith("scoregate_requests_total{")
         while not load.next(CLIENTS)["green"]:
             pass
         answered = load.next(10_000)
         assert abs(answered["green"] / answered.total() - 0.10) < 0.01
         assert set(answered) == {"blue", "green"}
 
-        rollout.run(page.all_green)
+        rollout.run(rollout.all_green)
         load.wait_for_only("green")
-        rollout.run(page.back)
+        rollout.run(rollout.back)
         load.wait_for_only("blue")
 
         send(slow, "POST", PATH, b"{}", {**AUTHORIZED, "x-hold": "1"})
         assert blue.arrived.wait(PATIENCE)
-        rollout.run(page.all_green)
+        rollout.run(rollout.all_green)
         load.wait_for_only("green")
-        assert rollout.run(page.blue_busy).split()[-1] == "1"
+        assert rollout.run(rollout.blue_busy).split()[-1] == "1"
 
-        rollout.run(page.without_blue)
+        rollout.run(rollout.without_blue)
         deployments = gate.status()["services"]["iris"]["deployments"]
         assert list(deployments) == ["green"] and deployments["green"]["traffic"] == 100
         gone = gate.request("POST", PATH, b"{}", {**AUTHORIZED, "azureml-model-deployment": "blue"})
@@ -186,5 +155,5 @@ def test_a_spoilt_edit_changes_nothing_and_says_so(start, tmp_path, replicas):
     rollout.add_green()
     with Load(rollout.gate) as load:
         with pytest.raises(AssertionError, match="traffic"):  # of run(): the commands end with an error
-            rollout.run(rollout.page.ten_percent.replace("90", "95"))
+            rollout.run(rollout.ten_percent.replace("90", "95"))
         assert set(load.next(500)) == {"blue"}
