@@ -5,16 +5,18 @@ import dataclasses
 import json
 import os
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
+import time
 
 from . import servers
-from .processes import Failure
+from .processes import Failure, core_busy_seconds
 from .report import spread, table
 
 BUSY_ENOUGH = 0.97
-FIGURES = ("busy", "least_busy", "throughput", "offered", "rejected", "jain", "least_to_most", "p50_us", "p99_us", "cpu_us")
+FIGURES = ("busy", "least_busy", "throughput", "offered", "rejected", "jain", "least_to_most", "p50_us", "p99_us", "cpu_us", "others")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,18 +75,37 @@ def jain(values):
     return sum(values) ** 2 / (len(values) * sum(each * each for each in values)) if any(values) else 0
 
 
-def measure(row, proxy, seconds, turn, load_core):
+class Usage:
+    """CPU time since this was made: of the proxy, and on both cores of what belongs to none of us."""
+
+    def __init__(self, proxy, models, cores):
+        self._proxy, self._models, self._cores = proxy, models, cores
+        self._begin = self._now()
+
+    def _now(self):
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)  # the load, once it has ended
+        proxy = sum(self._proxy.process.cpu_seconds())
+        models = sum(sum(model.process.cpu_seconds()) for model in self._models)
+        return (time.monotonic(), sum(map(core_busy_seconds, self._cores)), proxy,
+                proxy + models + children.ru_utime + children.ru_stime)
+
+    def end(self):
+        elapsed, busy, self.proxy, ours = (after - before for after, before in zip(self._now(), self._begin))
+        self.others = max(0, busy - ours) / elapsed / len(self._cores)
+
+
+def measure(row, proxy, models, seconds, turn, cores):
     rate = row.load * row.ideal / row.connections
-    user, system = proxy.process.cpu_seconds()
+    usage = Usage(proxy, models, cores)
     done = subprocess.run(
         [sys.executable, pathlib.Path(__file__).with_name("queue_load.py"), "--port", str(proxy.https_port),
-         "--certificate", proxy.directory / "cert.pem", "--models", ",".join(map(str, proxy.models)),
+         "--certificate", proxy.directory / "cert.pem", "--models", ",".join(str(model.port) for model in models),
          "--clients", str(row.connections), "--rate", str(rate), "--warm-up", "1", "--seconds", str(seconds), "--seed", str(turn)],
-        capture_output=True, text=True, preexec_fn=lambda: os.sched_setaffinity(0, {load_core}))
+        capture_output=True, text=True, preexec_fn=lambda: os.sched_setaffinity(0, {cores[1]}))
+    usage.end()
     if done.returncode:
         raise Failure(f"the load ended with {done.returncode}: {done.stderr}")
     result = json.loads(done.stdout)
-    user_after, system_after = proxy.process.cpu_seconds()
     served = sum(result["served"])
     wrong = []
     if result["wrong"] or not served:
@@ -96,7 +117,7 @@ def measure(row, proxy, seconds, turn, load_core):
             "rejected": result["rejected"] / (served + result["rejected"]) if served else 1,
             "jain": jain(result["served"]), "least_to_most": min(result["served"]) / max(1, max(result["served"])),
             "most": result["most"], "served": result["served"], "p50_us": result["p50_us"], "p99_us": result["p99_us"],
-            "cpu_us": (user_after + system_after - user - system) / result["answered"] * 1e6, "problems": wrong}
+            "cpu_us": usage.proxy / result["answered"] * 1e6, "others": usage.others, "problems": wrong}
 
 
 def run(row, directory, only, rounds, seconds, proxy_core, load_core, tell):
@@ -114,16 +135,17 @@ def run(row, directory, only, rounds, seconds, proxy_core, load_core, tell):
                 place.mkdir()
                 model = servers.SlowModel(servers.binary("SLOW_MODEL", "slow_model"), place, row.microseconds)
                 running.callback(model.process.stop)
-                models.append(model.port)
-            proxy = PROXIES[name](own, models, row, proxy_core)
+                models.append(model)
+            proxy = PROXIES[name](own, [model.port for model in models], row, proxy_core)
             running.callback(proxy.process.stop)
-            proxies.append(proxy)
+            proxies.append((proxy, models))
         for turn in range(1, rounds + 1):
-            for proxy in proxies:
-                one = measure(row, proxy, seconds, turn, load_core)
+            for proxy, models in proxies:
+                one = measure(row, proxy, models, seconds, turn, (proxy_core, load_core))
                 measured[proxy.name].append(one)
                 tell(f"{row.name} {turn}/{rounds} {proxy.name:9}: busy {one['busy']:.4f}, {one['throughput']:.3f} of the ideal, "
-                     f"{one['rejected'] * 100:.0f} % refused, least to most {one['least_to_most']:.2f}"
+                     f"{one['rejected'] * 100:.0f} % refused, least to most {one['least_to_most']:.2f}, "
+                     f"others {one['others'] * 100:.0f} %"
                      + "".join(f"  WRONG: {problem}" for problem in one["problems"]))
     return measured
 
@@ -149,7 +171,8 @@ def describe(row, summary):
             name, f"{busy['median'] * 100:.1f} %", f"{busy['min'] * 100:.1f}-{busy['max'] * 100:.1f}",
             f"{figures['least_busy']['min'] * 100:.1f} %", f"{median('throughput'):.3f}", f"{median('offered'):.2f}",
             f"{median('rejected') * 100:.0f} %", f"{figures['jain_together']:.4f}", f"{figures['least_to_most_together']:.2f}",
-            str(figures["most"]), f"{median('p50_us') / 1000:.1f}", f"{median('p99_us') / 1000:.1f}", f"{median('cpu_us'):.0f}"])
+            str(figures["most"]), f"{median('p50_us') / 1000:.1f}", f"{median('p99_us') / 1000:.1f}", f"{median('cpu_us'):.0f}",
+            f"{median('others') * 100:.0f} %"])
     return f"\n### {row.name}: {row.what}; {row.connections} connections\n\n" + table(
         ["proxy", "busy", "min-max", "least busy", "of the ideal", "offered", "refused", "Jain", "least/most", "most at once",
-         "p50 ms", "p99 ms", "CPU us/request"], lines)
+         "p50 ms", "p99 ms", "CPU us/request", "others"], lines)
