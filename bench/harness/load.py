@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 
 from .processes import Failure
+from .servers import KEY
 
 LOAD = pathlib.Path(__file__).resolve().parents[1] / "load"
 KIB, MIB = 1024, 1024 * 1024
@@ -22,6 +23,12 @@ class Row:
     query: str = ""
     close: bool = False  # a new connection for each request
     renewed: bool = False  # the certificate is replaced all the while; against a scoregate where it is not
+    guarded: bool = False  # with key and cap; against a scoregate without
+
+    @property
+    def peers(self):
+        """False: scoregate is compared with itself."""
+        return not self.renewed and not self.guarded
 
 
 ROWS = {row.name: row for row in (
@@ -30,6 +37,7 @@ ROWS = {row.name: row for row in (
     Row("large", "1 MiB up and 1 MiB down, TLS 1.2 keep-alive", connections=16, body_bytes=MIB, reply_bytes=MIB,
         query=f"?bytes={MIB}"),
     Row("handshake", "a new TLS 1.2 connection and full handshake for each request", close=True),
+    Row("keys", "as keepalive, with a key and a cap of 64", guarded=True),
     Row("renewal", "as keepalive, and the certificate is replaced every 100 ms", renewed=True),
     Row("renewal_handshake", "as handshake, and the certificate is replaced every 100 ms", close=True, renewed=True),
 )}
@@ -38,7 +46,8 @@ ROWS = {row.name: row for row in (
 def run_wrk(row, url, seconds, core):
     """Runs wrk for `seconds` and returns what checked_post.lua reports; the replies may be wrong, see problems()."""
     environment = dict(os.environ, OPENSSL_CONF=str(LOAD / "openssl.cnf"), BODY_BYTES=str(row.body_bytes),
-                       REPLY_BYTES=str(row.reply_bytes), CLOSE="1" if row.close else "0")
+                       REPLY_BYTES=str(row.reply_bytes), CLOSE="1" if row.close else "0",
+                       KEY=KEY if row.guarded else "")
     done = subprocess.run(
         ["wrk", "-t1", f"-c{row.connections}", f"-d{seconds}s", "--timeout", "10s", "-s", LOAD / "checked_post.lua",
          url + row.query],

@@ -14,6 +14,7 @@ from .processes import Failure, Process, free_port, poll
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PEERS = ROOT / "bench" / "peers"
+KEY = "bench" * 8  # of the service, where it has one; the load sends it then
 
 
 def binary(variable, name):
@@ -49,6 +50,23 @@ class Stub:
             raise
 
 
+class SlowModel:
+    """bench/slow_model: each request takes so many microseconds."""
+
+    def __init__(self, program, directory, microseconds):
+        if not program.exists():
+            raise Failure(f"no slow model: build the target slow_model, or name it in SLOW_MODEL ({program.name})")
+        greeting = directory / "slow_model.stdout"
+        with open(greeting, "wb") as stdout:
+            self.process = Process("slow_model", [program, "--microseconds", str(microseconds)], directory, stdout=stdout)
+        try:
+            self.port = int(poll(lambda: re.match(r"listening http 127\.0\.0\.1:(\d+)\n", greeting.read_text()),
+                                 "the slow model to listen")[1])
+        except Failure:
+            self.process.stop()
+            raise
+
+
 class Proxy:
     """A proxy in front of 127.0.0.1:model_port. Subclasses give `name`, `command()`, `version()`."""
 
@@ -71,11 +89,14 @@ class Proxy:
         port = self.https_port if scheme == "https" else self.http_port
         return f"{scheme}://127.0.0.1:{port}/api/v1/service/iris/score"
 
+    def more_names(self):
+        return {}
+
     def render(self, template):
         names = {"DIR": self.directory, "LOG": self.log, "CERT": self.directory / "cert.pem",
                  "KEY": self.directory / "key.pem", "PAIR": self.directory / "pair.pem",
                  "HTTPS_PORT": self.https_port, "HTTP_PORT": self.http_port, "MODEL_PORT": self.model_port,
-                 "USER": "user root;" if os.geteuid() == 0 else ""}
+                 "USER": "user root;" if os.geteuid() == 0 else "", **self.more_names()}
         text = re.sub(r"@([A-Z_]+)@", lambda name: str(names[name[1]]), (PEERS / template).read_text())
         configuration = self.directory / template.removesuffix(".in")
         configuration.write_text(text)
@@ -104,6 +125,9 @@ class Haproxy(Proxy):
     def command(self):
         return ["haproxy", "-db", "-f", self.render("haproxy.cfg.in")]
 
+    def more_names(self):
+        return {"ADMISSION": "", "SERVERS": f"server blue 127.0.0.1:{self.model_port}"}
+
     @staticmethod
     def version():
         return first_line(["haproxy", "-v"]).split()[2]
@@ -124,11 +148,7 @@ class Scoregate(Proxy):
             "admin": {"listen": f"127.0.0.1:{self.admin_port}"},
             "workers": 1,
             "access_log": {"path": str(self.log)},
-            "services": {"iris": {
-                "auth_mode": "none",
-                "deployments": {"blue": {"replicas": [f"http://127.0.0.1:{self.model_port}"],
-                                         # what is measured is the way through, not a queue
-                                         "request_settings": {"max_concurrent_requests_per_instance": None}}}}},
+            "services": {"iris": self.service()},
         }
         if self.plain:
             settings["allowInsecureConnections"] = True
@@ -137,6 +157,14 @@ class Scoregate(Proxy):
         configuration = self.directory / "scoregate.json"
         configuration.write_text(json.dumps(settings, indent=2))
         return [self.program, "--config", configuration]
+
+    def service(self):
+        return self.open_service(None)  # what is measured is the way through, not a queue
+
+    def open_service(self, slots, **settings):
+        return {"auth_mode": "none",
+                "deployments": {"blue": {"replicas": [f"http://127.0.0.1:{self.model_port}"],
+                                         "request_settings": {"max_concurrent_requests_per_instance": slots, **settings}}}}
 
     def reloads(self):
         """How often it has put a renewed certificate in force."""
@@ -154,6 +182,20 @@ class Unchanged(Scoregate):
     """Another scoregate, whose certificate is left alone: what the rows of renewal are compared with."""
 
     name = "unchanged"
+
+
+class Guarded(Scoregate):
+    """With a key and a cap, which is as high as the load: nobody waits."""
+
+    def service(self):
+        (self.directory / "key").write_text(KEY)
+        return self.open_service(64) | {"auth_mode": "key", "keys": {"primary_file": "key"}}
+
+
+class Unguarded(Scoregate):
+    """Another scoregate, without them: what the row keys is compared with."""
+
+    name = "unguarded"
 
 
 @contextlib.contextmanager

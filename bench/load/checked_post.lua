@@ -17,6 +17,8 @@ wrk.headers["User-Agent"] = "python-requests/2.31.0"
 wrk.headers["Accept-Encoding"] = "gzip, deflate"
 wrk.headers["Accept"] = "*/*"
 wrk.headers["Content-Type"] = "application/json"
+local key = os.getenv("KEY") or ""
+if key ~= "" then wrk.headers["Authorization"] = "Bearer " .. key end
 if os.getenv("CLOSE") == "1" then wrk.headers["Connection"] = "close" end
 
 checked, wrong = 0, 0 -- global: done() reads them from the thread

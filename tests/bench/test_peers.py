@@ -20,7 +20,7 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
-from harness import servers  # noqa: E402
+from harness import queueing, servers  # noqa: E402
 from harness.load import ROWS, problems, run_wrk  # noqa: E402
 from harness.processes import Failure, poll  # noqa: E402
 
@@ -46,6 +46,17 @@ def model_stub(tmp_path_factory):
         program = tmp_path_factory.mktemp("stub") / "model_stub"
         source = servers.ROOT / "bench" / "model_stub" / "model_stub.cpp"
         subprocess.run(["g++", "-std=c++20", "-O1", source, "-o", program], check=True)
+    return program
+
+
+@pytest.fixture(scope="session")
+def slow_model(tmp_path_factory):
+    """As model_stub."""
+    program = servers.binary("SLOW_MODEL", "slow_model")
+    if not program.exists():
+        program = tmp_path_factory.mktemp("slow") / "slow_model"
+        source = servers.ROOT / "bench" / "slow_model" / "slow_model.cpp"
+        subprocess.run(["g++", "-std=c++20", "-O1", "-pthread", source, "-o", program], check=True)
     return program
 
 
@@ -205,3 +216,31 @@ def test_the_load_checks_every_reply(model_stub, tmp_path, reply_bytes, right):
     assert result["requests"] > 0
     assert result["wrong"] == (0 if right else result["requests"])
     assert (problems(result) == []) is right
+
+
+class Unlimited(queueing.Haproxy):
+    """Sends whatever comes."""
+
+    name = "unlimited"
+
+    def more_names(self):
+        return {name: text.replace(" maxconn 1", "") for name, text in super().more_names().items()}
+
+
+QUEUEING = {**queueing.PROXIES, "unlimited": Unlimited}
+
+
+@pytest.mark.parametrize("name", [*(each for each in NAMES if each.values[0] in queueing.PROXIES), "unlimited"])
+def test_the_rows_of_queues_see_whether_the_limit_is_kept(slow_model, tmp_path, monkeypatch, name):
+    monkeypatch.setenv("SLOW_MODEL", str(slow_model))
+    monkeypatch.setattr(queueing, "PROXIES", QUEUEING)
+    row = queueing.Row("queue", "", 5000, replicas=2, connections=8, queue=2)
+    cores = sorted(os.sched_getaffinity(0))
+    [one] = queueing.run(row, tmp_path, [name], 1, 1, cores[-1], cores[0], print)[name]
+    if name == "unlimited":
+        assert "requests at a replica at once" in one["problems"][0]
+        return
+    assert one["problems"] == []
+    assert 0.2 < one["rejected"] < 0.8
+    assert one["busy"] > 0.5
+    assert len(one["served"]) == 8 and one["jain"] > 0.5

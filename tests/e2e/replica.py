@@ -158,4 +158,5 @@ class Replica:
         except (OSError, ValueError, EOFError):
             return  # the other side hung up, or the test is over
         finally:
+            stream.close()  # it keeps the connection open for as long as it is
             sock.close()
