@@ -49,6 +49,7 @@ void make_absolute(settings& to, const std::string& file) {
     }
     if (to.ticket_keys_dir) resolve_folder(*to.ticket_keys_dir);
     for (auto& each : to.services) {
+        if (each.token) resolve(each.token->jwks_file);
         if (!each.keys) continue;
         resolve(each.keys->primary);
         if (each.keys->secondary) resolve(*each.keys->secondary);

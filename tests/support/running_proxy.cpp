@@ -92,7 +92,9 @@ client_terms running_proxy::terms() const {
 }
 
 std::shared_ptr<const routing::snapshot> running_proxy::build() {
-    const auto built = assembly_.build(settings_, names_, [this](const std::string& service) { return keys[service]; });
+    const auto built = assembly_.build(settings_, names_, [this](const std::string& service) {
+        return auth::credentials{keys[service], tokens[service]};
+    });
     for (auto& each : assembly_.counts())
         metrics_[{each.metrics->service(), each.metrics->deployment()}] = each.metrics;
     return built;

@@ -90,8 +90,9 @@ public:
     std::vector<routing::deployment::replica_state> replicas(const std::string& service) const {
         return state_of(service).replicas;
     }
-    // Of the services that have keys; for the next reload().
+    // Of the services that have keys or take tokens; for the next reload().
     std::map<std::string, std::shared_ptr<const auth::service_keys>> keys;
+    std::map<std::string, std::shared_ptr<const auth::token_verifier>> tokens;
     std::size_t open_connections() const;
 
 private:
