@@ -35,8 +35,9 @@ credential_load load(const std::string& service, const config::token_settings& s
         refuse(path + " is larger than 1 MiB, which no JWKS is; name the right file");
     } else {
         auto parsed = parse_key_set(text);
-        for (const auto& each : parsed.defects) refuse(path + ": " + each);
-        for (const auto& each : parsed.warnings) loaded.warnings.push_back(path + ": " + each);
+        const auto of_file = [&](const std::string& what) { return std::string(path).append(": ").append(what); };
+        for (const auto& each : parsed.defects) refuse(of_file(each));
+        for (const auto& each : parsed.warnings) loaded.warnings.push_back(of_file(each));
         if (parsed.value)
             loaded.value.tokens = std::make_shared<const token_verifier>(service, settings, std::move(parsed.value));
     }

@@ -161,7 +161,8 @@ void services(page& out, const observations& seen) {
 
 // Counted before a deployment is chosen.
 void authentication(page& out, const observations& seen) {
-    out.family("scoregate_auth_total", "counter", "Requests let in by a key or token; a key that nobody uses can be replaced.");
+    out.family("scoregate_auth_total", "counter",
+               "Requests let in by a key or token; a key that nobody uses can be replaced.");
     for (const auto* of : seen.services) {
         if (of->service().empty() || !of->deployment().empty()) continue;
         std::uint64_t primary = 0, secondary = 0, token = 0;

@@ -47,7 +47,7 @@ TEST_CASE("tokens signed with RS256 or ES256 are good until they expire") {
     for (const auto* key : {&rsa(), &ec()}) {
         INFO(key->kid);
         const auto good = verifier().verify(key->sign(claims_at(now)), now);
-        REQUIRE(good);
+        REQUIRE(good.has_value());
         CHECK(*good == now + 3600s + 60s);
         CHECK(said(key->sign({{"alg", key->rsa ? "RS256" : "ES256"}}, claims_at(now))).empty()); // no kid: every key
     }
@@ -84,7 +84,7 @@ TEST_CASE("a changed token is wrong") {
             CHECK(said(changed) == "auth_wrong");
         }
         CHECK(said(without_signature(token)) == "auth_wrong");
-        CHECK(said(token.substr(0, token.size() - 4)) == "auth_wrong");
+        CHECK(said(token.substr(0, token.size() - 5) + "A") == "auth_wrong");
         CHECK(said(token + "AAAA") == "auth_wrong");
     }
 }
@@ -341,9 +341,6 @@ TEST_CASE("garbage of every kind is refused, and nothing else happens") {
         if (text == good) continue;
         CAPTURE(round, text);
         const auto result = said(text);
-        // The last character of a part has bits that decode to nothing: such a text is the same token.
-        const bool same =
-            text.size() == good.size() && text.substr(0, text.size() - 1) == good.substr(0, good.size() - 1);
-        CHECK((same || result == "auth_wrong" || result == "auth_malformed"));
+        CHECK((result == "auth_wrong" || result == "auth_malformed"));
     }
 }

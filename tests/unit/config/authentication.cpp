@@ -125,11 +125,12 @@ TEST_CASE("what is wrong with authentication is refused at its pointer, once") {
         const char* fragment;
     };
     const auto one = GENERATE(values<row>({
-        {R"({"auth_mode": "Key"})", "/auth_mode", "must be \"key\", \"aml_token\" or \"none\", not the string \"Key\""},
-        {R"({"auth_mode": "none "})", "/auth_mode", "must be \"key\", \"aml_token\" or \"none\""},
-        {R"({"auth_mode": null})", "/auth_mode", "must be \"key\", \"aml_token\" or \"none\", not null"},
-        {R"({"auth_mode": false})", "/auth_mode", "must be \"key\", \"aml_token\" or \"none\", not false"},
-        {R"({"auth_mode": ["none"]})", "/auth_mode", "must be \"key\", \"aml_token\" or \"none\", not a list"},
+        {R"({"auth_mode": "Key"})", "/auth_mode",
+         "must be \"key\" or \"aml_token\" or \"none\", not the string \"Key\""},
+        {R"({"auth_mode": "none "})", "/auth_mode", "must be \"key\" or \"aml_token\" or \"none\""},
+        {R"({"auth_mode": null})", "/auth_mode", "must be \"key\" or \"aml_token\" or \"none\", not null"},
+        {R"({"auth_mode": false})", "/auth_mode", "must be \"key\" or \"aml_token\" or \"none\", not false"},
+        {R"({"auth_mode": ["none"]})", "/auth_mode", "must be \"key\" or \"aml_token\" or \"none\", not a list"},
         {R"({"keys": null})", "/keys", "must be an object, not null"},
         {R"({"keys": "keys/primary"})", "/keys", "must be an object, not the string"},
         {R"({"keys": {}})", "/keys/primary_file",
