@@ -2,15 +2,9 @@
 
 #include "auth/bearer.hpp"
 #include "auth/keys.hpp"
+#include "auth/read_file.hpp"
 
 #include <openssl/crypto.h>
-
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <system_error>
 
 namespace scoregate::auth {
 
@@ -18,21 +12,7 @@ namespace {
 
 constexpr std::string_view white_space = " \t\r\n\f\v";
 
-struct file_descriptor {
-    int value;
-    ~file_descriptor() {
-        if (value >= 0) ::close(value);
-    }
-};
-
 std::string make_one(const std::string& path) { return "make a key: scoregate key generate > " + path; }
-
-std::string unreadable(const std::string& path, int error) {
-    const auto remedy = error == ENOENT   ? "correct the path, or " + make_one(path)
-                        : error == EACCES ? "let the user that scoregate runs as read it"
-                                          : "check the path and what is there";
-    return "cannot read " + path + ": " + std::generic_category().message(error) + "; " + remedy;
-}
 
 std::string_view trimmed(std::string_view text) {
     const auto begin = text.find_first_not_of(white_space);
@@ -71,20 +51,10 @@ key_file::~key_file() { OPENSSL_cleanse(bytes_.data(), bytes_.size()); }
 
 // Why it could not be read, or empty.
 std::string key_file::read(const std::string& path) {
-    // Non-blocking, so that a pipe in the file's place cannot hold up the thread.
-    const file_descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-    struct stat status {};
-    if (file.value < 0 || ::fstat(file.value, &status) != 0) return unreadable(path, errno);
-    if (!S_ISREG(status.st_mode))
-        return "cannot read " + path + ": it is not a regular file; name the file that holds the key";
-    readable_by_others_ = (status.st_mode & S_IROTH) != 0;
-    while (size_ < bytes_.size()) {
-        const auto got = ::read(file.value, bytes_.data() + size_, bytes_.size() - size_);
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return unreadable(path, errno);
-        if (got == 0) return {};
-        size_ += static_cast<std::size_t>(got);
-    }
+    const auto file = read_file(path, bytes_, "the key", make_one(path));
+    size_ = file.size;
+    readable_by_others_ = file.readable_by_others;
+    if (!file.defect.empty() || size_ < bytes_.size()) return file.defect;
     return path + " is larger than 4 KiB, which no key is; name the right file, or " + make_one(path);
 }
 

@@ -4,8 +4,6 @@
 
 #include "auth/sha256.hpp"
 
-#include <sys/types.h>
-
 #include <array>
 #include <string>
 #include <string_view>

@@ -260,6 +260,14 @@ std::optional<std::string> parse_replica_path(std::string_view text, std::string
     return {};
 }
 
+std::optional<std::string> parse_claim(std::string_view text, std::string& wrong) {
+    const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+    if (!text.empty() && text.size() <= 1024 && std::none_of(text.begin(), text.end(), control))
+        return std::string{text};
+    wrong = "cannot be in a token: write 1 to 1024 characters, exactly as the issuer does";
+    return {};
+}
+
 } // namespace
 
 const form<endpoint> address_form{"address", parse_address};
@@ -273,6 +281,7 @@ const form<std::string> origin_form{"origin", parse_origin};
 const form<std::string> method_form{"method", parse_method};
 const form<std::string> route_form{"route", parse_route};
 const form<std::string> replica_path_form{"replica_path", parse_replica_path};
+const form<std::string> claim_form{"claim", parse_claim};
 
 std::string to_text(const endpoint& e) {
     const bool ip6 = e.host.find(':') != std::string::npos;

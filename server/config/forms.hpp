@@ -28,6 +28,7 @@ extern const form<std::string> origin_form;       // "https://HOST[:PORT]" as br
 extern const form<std::string> method_form;       // GET, HEAD, POST, PUT, PATCH, DELETE
 extern const form<std::string> route_form;        // behind a service's prefix: "score", "v1/models/*", "*"
 extern const form<std::string> replica_path_form; // "/score", "/v1/models/*"
+extern const form<std::string> claim_form;        // a name or value in a token
 
 // The text that parses to the value.
 std::string to_text(const endpoint&);

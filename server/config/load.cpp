@@ -51,6 +51,7 @@ void make_absolute(settings& to, const std::string& file) {
     for (auto& each : to.services) {
         for (auto& deployment : each.deployments)
             if (deployment.replica_tls.ca_file) resolve(*deployment.replica_tls.ca_file);
+        if (each.token) resolve(each.token->jwks_file);
         if (!each.keys) continue;
         resolve(each.keys->primary);
         if (each.keys->secondary) resolve(*each.keys->secondary);

@@ -137,7 +137,22 @@ struct key_files {
     }
 };
 
-enum class auth_mode : std::uint8_t { key, none };
+// Which tokens a service takes; what is in the file of keys is not looked at here.
+struct token_settings {
+    std::string jwks_file;                 // absolute path: the public keys of the issuer (RFC 7517)
+    std::string issuer;                    // what the claim `iss` has to be
+    std::string audience;                  // what the claim `aud` has to be or to contain
+    std::string service_claim = "service"; // the claim that has to be or to contain the name of the service
+    std::string pointer = {};              // of the object in the configuration: /services/iris/token
+
+    // The same tokens, whichever service takes them.
+    friend bool operator==(const token_settings& a, const token_settings& b) {
+        return a.jwks_file == b.jwks_file && a.issuer == b.issuer && a.audience == b.audience &&
+               a.service_claim == b.service_claim;
+    }
+};
+
+enum class auth_mode : std::uint8_t { key, aml_token, none };
 
 using base::error_mapping;
 
@@ -157,8 +172,9 @@ struct service {
     std::vector<std::string> hosts; // lower case, IPv6 without brackets; on these the whole path is the route
     bool require_tls = true;
     config::auth_mode auth = auth_mode::key;
-    std::optional<key_files> keys;      // exactly with auth_mode key
-    bool forward_authorization = false; // whether the replica sees the client's Authorization
+    std::optional<key_files> keys;       // exactly with auth_mode key
+    std::optional<token_settings> token; // exactly with auth_mode aml_token
+    bool forward_authorization = false;  // whether the replica sees the client's Authorization
     config::error_mapping error_mapping = config::error_mapping::aks;
     std::vector<std::string> cors_origins; // scheme://host[:port] as browsers send it, or "*" alone; empty: CORS is off
     std::vector<route> routes{{"/score", "/score", false, {"GET", "HEAD", "POST"}, true},

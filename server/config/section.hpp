@@ -74,9 +74,9 @@ public:
         }
     }
 
-    // Has no default: whether it may be absent is for the caller to say.
+    // Without a default where `to` is empty: whether it may be absent is then for the caller to say.
     void text(std::string_view key, std::string& to, const form<std::string>& wanted) {
-        if (const json* v = string(key, "", wanted.name, "string")) {
+        if (const json* v = string(key, to.empty() ? "" : json(to).dump(), wanted.name, "string")) {
             if (auto parsed = parse(*v, pointer(key), wanted)) to = std::move(*parsed);
         }
     }

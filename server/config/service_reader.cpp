@@ -48,7 +48,8 @@ void settings_reader::read_service(section& in, const std::string& name) {
 // A service is open only when that is written out: without auth_mode, keys are needed.
 void settings_reader::read_authentication(section& in, service& to) {
     const bool understood =
-        in.word("auth_mode", to.auth, {{"key", auth_mode::key}, {"none", auth_mode::none}}, {"aml_token"});
+        in.word("auth_mode", to.auth,
+                {{"key", auth_mode::key}, {"aml_token", auth_mode::aml_token}, {"none", auth_mode::none}});
     in.optional_object("keys", [&to](section& inner) {
         key_files files;
         files.pointer = inner.pointer();
@@ -57,15 +58,43 @@ void settings_reader::read_authentication(section& in, service& to) {
         inner.text("secondary_file", files.secondary, path_form);
         if (!files.primary.empty()) to.keys = std::move(files);
     });
-    if (to.auth == auth_mode::none && in.given("keys")) {
-        warn_unused(in.pointer("keys"), "auth_mode is none");
-        to.keys.reset();
-    } else if (to.auth == auth_mode::key && understood && in.reading() && !in.given("keys")) {
-        in.refuse(in.pointer("keys"), "is missing: make a key with `scoregate key generate > keys/primary` and write "
-                                      "\"keys\": { \"primary_file\": \"keys/primary\" }, or write \"auth_mode\": "
-                                      "\"none\" for a service open to everyone who can reach it");
-    }
+    in.optional_object("token", [&to](section& inner) {
+        token_settings token;
+        token.pointer = inner.pointer();
+        inner.required_text("jwks_file", token.jwks_file, path_form,
+                            "save what the issuer publishes at its jwks_uri, and name that file");
+        inner.required_text("issuer", token.issuer, claim_form, "write what its tokens have as \"iss\"");
+        inner.required_text("audience", token.audience, claim_form,
+                            "write what tokens for this service have as \"aud\", such as https://ml.azure.com");
+        inner.text("service_claim", token.service_claim, claim_form);
+        if (!token.jwks_file.empty() && !token.issuer.empty() && !token.audience.empty()) to.token = std::move(token);
+    });
+    require_credentials(in, to, understood);
     in.boolean("forward_authorization", to.forward_authorization);
+}
+
+// What the mode wants has to be there; what is there for another one is only told.
+void settings_reader::require_credentials(section& in, service& to, bool understood) {
+    if (!understood) return;
+    const auto* const because = to.auth == auth_mode::key         ? "auth_mode is key"
+                                : to.auth == auth_mode::aml_token ? "auth_mode is aml_token"
+                                                                  : "auth_mode is none";
+    const auto settle = [&](const char* key, auto& settings, auth_mode wanting, const char* remedy) {
+        if (to.auth != wanting) {
+            if (in.given(key)) warn_unused(in.pointer(key), because);
+            settings.reset();
+        } else if (in.reading() && !in.given(key)) {
+            in.refuse(in.pointer(key), std::string("is missing: ") + remedy +
+                                           ", or write \"auth_mode\": \"none\" for a "
+                                           "service open to everyone who can reach it");
+        }
+    };
+    settle("keys", to.keys, auth_mode::key,
+           "make a key with `scoregate key generate > keys/primary` and write "
+           "\"keys\": { \"primary_file\": \"keys/primary\" }");
+    settle("token", to.token, auth_mode::aml_token,
+           "write \"token\": { \"jwks_file\": \"keys/jwks.json\", \"issuer\": \"https://login.contoso.com\", "
+           "\"audience\": \"https://ml.azure.com\" }");
 }
 
 void settings_reader::read_cors(section& in, service& to) {

@@ -31,7 +31,8 @@ assembly::live assembly::state(const key& which) {
 }
 
 std::shared_ptr<const routing::snapshot> assembly::build(const config::settings& settings, const discovery& names,
-                                                         const key_source& keys_of, const trust_map& trust) {
+                                                         const credential_lookup& credentials_of,
+                                                         const trust_map& trust) {
     std::map<key, live> kept;
     std::vector<routing::service> services;
     for (const auto& wanted : settings.services) {
@@ -40,7 +41,8 @@ std::shared_ptr<const routing::snapshot> assembly::build(const config::settings&
         routing::service made;
         made.name = wanted.name;
         made.require_tls = wanted.require_tls;
-        if (wanted.keys) made.keys = keys_of(wanted.name);
+        made.open = wanted.auth == config::auth_mode::none;
+        if (!made.open) made.allowed = credentials_of(wanted.name);
         made.forward_authorization = wanted.forward_authorization;
         made.error_mapping = wanted.error_mapping;
         made.cors_origins = wanted.cors_origins;

@@ -20,10 +20,11 @@ class assembly {
 public:
     explicit assembly(unsigned cores) : cores_(cores) {}
 
-    // `keys_of` gives the keys of a service, null if it has none; `trust` is what https:// replicas have to prove.
-    using key_source = std::function<std::shared_ptr<const auth::service_keys>(const std::string& service)>;
-    std::shared_ptr<const routing::snapshot> build(const config::settings&, const discovery&, const key_source& keys_of,
-                                                   const trust_map& trust);
+    // `credentials_of` gives what a service that is not open lets its callers in by; `trust` is what https:// replicas
+    // have to prove.
+    using credential_lookup = std::function<auth::credentials(const std::string& service)>;
+    std::shared_ptr<const routing::snapshot> build(const config::settings&, const discovery&,
+                                                   const credential_lookup& credentials_of, const trust_map& trust);
 
     // How a deployment of the last snapshot is.
     routing::deployment::state state_of(const std::string& service, const std::string& deployment) const;

@@ -16,19 +16,28 @@ constexpr std::chrono::seconds patience{10};
 constexpr std::chrono::seconds read_limit{10};
 constexpr auto too_slow = "cannot be read within 10 s: look at the volume that its files are on";
 
-void add(key_material& to, const std::string& service, auth::key_load loaded) {
-    to.problems.insert(to.problems.end(), loaded.problems.begin(), loaded.problems.end());
-    to.warnings.insert(to.warnings.end(), loaded.warnings.begin(), loaded.warnings.end());
-    to.loaded.emplace(service, std::move(loaded));
+key_material read_all(const std::vector<auth::credential_source>& sources, const std::string& config_file) {
+    key_material found;
+    for (const auto& each : sources) {
+        auto loaded = auth::load_credentials(each, config_file);
+        found.problems.insert(found.problems.end(), loaded.problems.begin(), loaded.problems.end());
+        found.warnings.insert(found.warnings.end(), loaded.warnings.begin(), loaded.warnings.end());
+        found.loaded.emplace(each.service, std::move(loaded));
+    }
+    return found;
+}
+
+std::vector<auth::credential_source> sources_of(const std::vector<config::service>& services) {
+    std::vector<auth::credential_source> sources;
+    for (const auto& each : services)
+        if (auto source = auth::source_of(each)) sources.push_back(std::move(*source));
+    return sources;
 }
 
 } // namespace
 
 key_material read_keys(const std::vector<config::service>& services, const std::string& config_file) {
-    key_material found;
-    for (const auto& each : services)
-        if (each.keys) add(found, each.name, auth::load_keys(*each.keys, config_file));
-    return found;
+    return read_all(sources_of(services), config_file);
 }
 
 key_reloader::key_reloader(base::executor where, base::background& files, std::function<void()> changed)
@@ -41,12 +50,12 @@ key_reloader::key_reloader(base::executor where, base::background& files, std::f
 }
 
 base::task<key_material> key_reloader::prepare(const config::settings& next) {
-    std::vector<config::service> fresh;
-    for (const auto& each : next.services) {
-        const auto known = units_.find(each.name);
-        if (each.keys && (known == units_.end() || known->second->files != *each.keys)) fresh.push_back(each);
-    }
-    auto read = [fresh = std::move(fresh), file = next.file] { return read_keys(fresh, file); };
+    auto fresh = sources_of(next.services);
+    std::erase_if(fresh, [this](const auto& each) {
+        const auto known = units_.find(each.service);
+        return known != units_.end() && known->second->from == each;
+    });
+    auto read = [fresh = std::move(fresh), file = next.file] { return read_all(fresh, file); };
     auto found = co_await files_.run(where_, preparing_, read_limit, std::move(read));
     if (!found) found = key_material{{}, {{next.file, "/services", std::string("a file of keys ") + too_slow}}, {}};
     co_return std::move(*found);
@@ -55,25 +64,25 @@ base::task<key_material> key_reloader::prepare(const config::settings& next) {
 void key_reloader::adopt(key_material found, const config::settings& next) {
     config_file_ = next.file;
     std::map<std::string, std::shared_ptr<service_unit>> units;
-    for (const auto& each : next.services) {
-        if (!each.keys) continue;
-        const auto known = units_.find(each.name);
-        if (known != units_.end() && known->second->files == *each.keys) {
-            known->second->files = *each.keys; // its place in the configuration may be another
+    for (auto& each : sources_of(next.services)) {
+        const auto known = units_.find(each.service);
+        if (known != units_.end() && known->second->from == each) {
+            known->second->from = std::move(each); // its place in the configuration may be another
             units.insert(*known);
             continue;
         }
-        auto& loaded = found.loaded.at(each.name);
-        units.emplace(each.name, std::make_shared<service_unit>(service_unit{
-                                     *each.keys, {"keys:" + each.name, loaded.content, patience}, loaded.value}));
+        auto& loaded = found.loaded.at(each.service);
+        auto made = std::make_shared<service_unit>(
+            service_unit{each, {each.unit(), loaded.content, patience}, std::move(loaded.value)});
+        units.emplace(each.service, std::move(made));
     }
     units_ = std::move(units);
     watch_.hurry(); // there may be other files to follow
 }
 
-std::shared_ptr<const auth::service_keys> key_reloader::of(const std::string& service) const {
+auth::credentials key_reloader::of(const std::string& service) const {
     const auto found = units_.find(service);
-    return found == units_.end() ? nullptr : found->second->value;
+    return found == units_.end() ? auth::credentials{} : found->second->value;
 }
 
 void key_reloader::begin_looks(bool insist) {
@@ -94,15 +103,15 @@ base::task<> key_reloader::read(std::string service, std::shared_ptr<service_uni
         const auto found = units_.find(service);
         return found != units_.end() && found->second == one;
     };
-    auto load = [this, files = one->files, file = config_file_] {
-        watch_.follow(files.secondary ? std::vector{files.primary, *files.secondary} : std::vector{files.primary});
-        return auth::load_keys(files, file);
+    auto load = [this, from = one->from, file = config_file_] {
+        watch_.follow(from.files());
+        return auth::load_credentials(from, file);
     };
     auto loaded = co_await files_.run(where_, one->lane, read_limit, std::move(load));
     if (!in_force()) co_return; // another configuration came meanwhile
     const auto now = steady_clock::now();
     if (!loaded) {
-        config::problems hung{{config_file_, one->files.pointer, too_slow}};
+        config::problems hung{{config_file_, one->from.pointer(), too_slow}};
         one->unit.refuse({}, std::move(hung), true, now);
         co_return;
     }

@@ -1,9 +1,9 @@
-// The reload units of keys, one for each service that has them: looks at their files, reads what has changed on a
-// thread of its own, checks it as a start would. A unit that is no good keeps what it has and delays no other. Control
-// thread; owned by app::process.
+// The reload units of keys, one for each service that has them, its own or those of the issuer of its tokens: looks at
+// their files, reads what has changed on a thread of its own, checks it as a start would. A unit that is no good keeps
+// what it has and delays no other. Control thread; owned by app::process.
 #pragma once
 
-#include "auth/keys.hpp"
+#include "auth/credentials.hpp"
 #include "base/background.hpp"
 #include "base/executor.hpp"
 #include "base/gate.hpp"
@@ -21,7 +21,7 @@ namespace scoregate::control {
 
 // Keys as their files hold them, by service.
 struct key_material {
-    std::map<std::string, auth::key_load> loaded;
+    std::map<std::string, auth::credential_load> loaded;
     config::problems problems;         // of all of them
     std::vector<std::string> warnings; // the same
 };
@@ -40,8 +40,8 @@ public:
     // force already stay as they are.
     void adopt(key_material found, const config::settings& next);
 
-    // The keys of a service; null if it has none.
-    std::shared_ptr<const auth::service_keys> of(const std::string& service) const;
+    // What a service lets its callers in by; empty if it is open.
+    auth::credentials of(const std::string& service) const;
 
     // Reads every unit whose content has changed, because somebody asks: what is no good has failed at once.
     base::task<> reload();
@@ -51,9 +51,9 @@ public:
     base::task<> follow();
 
     struct service_unit {
-        config::key_files files;
-        reload_unit unit; // "keys:iris"
-        std::shared_ptr<const auth::service_keys> value;
+        auth::credential_source from;
+        reload_unit unit; // "keys:iris", "jwks:iris"
+        auth::credentials value;
         base::background::lane lane{};
         bool looking = false; // one look at a time
     };

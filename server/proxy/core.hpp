@@ -2,6 +2,7 @@
 // in here is shared; other threads only post(). Owned by app::process, which also runs the thread.
 #pragma once
 
+#include "auth/token_cache.hpp"
 #include "base/buffer.hpp"
 #include "base/byte_budget.hpp"
 #include "base/deadline_wheel.hpp"
@@ -126,6 +127,7 @@ public:
     base::gate accepting;  // listeners
     http::identifier_source identifiers;
     upstream::pool pool;
+    auth::token_cache tokens;
     telemetry::core_metrics metrics;
     std::shared_ptr<telemetry::service_metrics> unmatched;
     std::shared_ptr<base::byte_budget> collected;

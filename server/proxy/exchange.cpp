@@ -262,11 +262,11 @@ result<void> exchange<Stream>::answer_preflight(const http::request_head& head, 
     return {};
 }
 
-// RFC 6750 2.1: the key is a bearer token. What is wrong with it is told, but not how wrong.
+// RFC 6750 2.1: a key is a bearer token, too. What is wrong with it is told, but not how wrong.
 template <class Stream>
 result<void> exchange<Stream>::authorise(const http::request_head& head) {
     const auto& service = *now_.service;
-    if (!service.keys) {
+    if (service.open) {
         now_.auth = "none";
         return {};
     }
@@ -274,7 +274,16 @@ result<void> exchange<Stream>::authorise(const http::request_head& head) {
     const auto given = auth::parse_bearer(head.authorization);
     if (const auto* const wrong = std::get_if<auth::bearer_fault>(&given))
         return fail(*wrong == auth::bearer_fault::missing ? fault::auth_missing : fault::auth_malformed);
-    switch (service.keys->match(std::get<std::string_view>(given))) {
+    const auto bearer = std::get<std::string_view>(given);
+    if (service.allowed.tokens) {
+        const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+        const auto why = core_.tokens.judge(bearer, *service.allowed.tokens, now);
+        if (why != fault::none) return fail(why);
+        metrics().auth_token.add();
+        now_.auth = "aml_token";
+        return {};
+    }
+    switch (service.allowed.keys ? service.allowed.keys->match(bearer) : auth::key_name::none) {
     case auth::key_name::none: return fail(fault::auth_wrong);
     case auth::key_name::primary:
         metrics().auth_primary.add();

@@ -2,7 +2,7 @@
 // control thread, immutable, posted to each core; a request keeps the one it began with.
 #pragma once
 
-#include "auth/keys.hpp"
+#include "auth/credentials.hpp"
 #include "base/result.hpp"
 #include "config/model.hpp"
 #include "http/head.hpp"
@@ -47,7 +47,8 @@ struct target {
 struct service {
     std::string name;
     bool require_tls = true;
-    std::shared_ptr<const auth::service_keys> keys; // null: open to everyone
+    bool open = false;         // to everyone
+    auth::credentials allowed; // else
     bool forward_authorization = false;
     base::error_mapping error_mapping = base::error_mapping::aks;
     std::vector<std::string> cors_origins; // empty: CORS is off

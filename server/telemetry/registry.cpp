@@ -175,16 +175,19 @@ void mirrored(page& out, const observations& seen) {
 
 // Counted before a deployment is chosen.
 void authentication(page& out, const observations& seen) {
-    out.family("scoregate_auth_total", "counter", "Requests let in by a key; one that nobody uses can be replaced.");
+    out.family("scoregate_auth_total", "counter",
+               "Requests let in by a key or token; a key that nobody uses can be replaced.");
     for (const auto* of : seen.services) {
         if (of->service().empty() || !of->deployment().empty()) continue;
-        std::uint64_t primary = 0, secondary = 0;
+        std::uint64_t primary = 0, secondary = 0, token = 0;
         for (const auto& core : of->cores()) {
             primary += core.auth_primary.value();
             secondary += core.auth_secondary.value();
+            token += core.auth_token.value();
         }
         out.sample({{"service", of->service()}, {"key", "primary"}}, to_text(primary));
         out.sample({{"service", of->service()}, {"key", "secondary"}}, to_text(secondary));
+        out.sample({{"service", of->service()}, {"key", "aml_token"}}, to_text(token));
     }
 }
 

@@ -96,6 +96,7 @@ public:
         counter bytes_in;                     // request heads and bodies, as read from the client
         counter bytes_out;                    // reply heads and bodies, as written to the client
         counter auth_primary, auth_secondary; // requests with that key
+        counter auth_token;
         gauge in_flight;
     };
 

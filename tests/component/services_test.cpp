@@ -156,6 +156,7 @@ TEST_CASE("CORS: preflights are answered without a key, and pages may read repli
         always("HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: https://theirs\r\nContent-Length: 0\r\n\r\n"));
     auto settings = settings_of({service_of("iris", {&replica}), service_of("rose", {&replica})});
     settings.services[0].cors_origins = {"https://app.contoso.com"};
+    settings.services[0].auth = config::auth_mode::key;
     settings.services[0].keys = config::key_files{"primary", {}};
     checked_proxy proxy(over::plain, settings);
     proxy.keys["iris"] = std::make_shared<auth::service_keys>(primary);

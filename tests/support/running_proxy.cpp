@@ -92,8 +92,10 @@ client_terms running_proxy::terms() const {
 }
 
 std::shared_ptr<const routing::snapshot> running_proxy::build() {
-    const auto built = assembly_.build(
-        settings_, names_, [this](const std::string& service) { return keys[service]; }, trust);
+    const auto credentials_of = [this](const std::string& service) {
+        return auth::credentials{keys[service], tokens[service]};
+    };
+    const auto built = assembly_.build(settings_, names_, credentials_of, trust);
     for (auto& each : assembly_.counts())
         metrics_[{each.metrics->service(), each.metrics->deployment()}] = each.metrics;
     return built;

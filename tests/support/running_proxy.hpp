@@ -91,8 +91,9 @@ public:
     std::vector<routing::deployment::replica_state> replicas(const std::string& service) const {
         return state_of(service).replicas;
     }
-    // Of the services that have keys; for the next reload().
+    // Of the services that have keys or take tokens; for the next reload().
     std::map<std::string, std::shared_ptr<const auth::service_keys>> keys;
+    std::map<std::string, std::shared_ptr<const auth::token_verifier>> tokens;
     // What https:// replicas have to prove; for the next reload().
     control::trust_map trust;
     // What trusts the certificates of shared_identity() under their name.

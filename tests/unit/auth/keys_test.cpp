@@ -1,4 +1,5 @@
 #include "auth/keys.hpp"
+#include "unit/auth/allocations.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -12,14 +13,14 @@ namespace {
 using namespace scoregate;
 using auth::key_name;
 
-thread_local std::uint64_t allocations = 0;
+thread_local std::uint64_t counted = 0;
 
 void* counted_malloc(std::size_t size, const char*, int) {
-    ++allocations;
+    ++counted;
     return std::malloc(size);
 }
 void* counted_realloc(void* old, std::size_t size, const char*, int) {
-    ++allocations;
+    ++counted;
     return std::realloc(old, size);
 }
 void plain_free(void* old, const char*, int) { std::free(old); }
@@ -40,13 +41,15 @@ std::string hex(const auth::sha256_digest& digest) {
 
 } // namespace
 
+std::uint64_t allocations() { return counted; }
+
 void* operator new(std::size_t size) {
-    ++allocations;
+    ++counted;
     if (void* at = std::malloc(size)) return at;
     throw std::bad_alloc();
 }
 void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-    ++allocations;
+    ++counted;
     return std::malloc(size);
 }
 void operator delete(void* at) noexcept { std::free(at); }
@@ -133,16 +136,16 @@ TEST_CASE("matching a key allocates nothing, in OpenSSL neither") {
     const auth::service_keys keys(key_a, longest);
     const std::string wrong(40, 'w');
 
-    const auto before = allocations;
+    const auto before = allocations();
     const std::string on_the_heap(100, 'x'); // shows that the counts work
     OPENSSL_free(OPENSSL_malloc(1));
-    const auto counting = allocations;
+    const auto counting = allocations();
     unsigned matched = 0;
     for (int i = 0; i < 100; ++i)
         for (const std::string_view presented :
              {std::string_view(key_a), std::string_view(longest), std::string_view(wrong)})
             matched += keys.match(presented) != key_name::none ? 1 : 0;
-    const auto after = allocations;
+    const auto after = allocations();
     CHECK(counting == before + 2);
     CHECK(after == counting);
     CHECK(matched == 200);

@@ -125,13 +125,12 @@ TEST_CASE("what is wrong with authentication is refused at its pointer, once") {
         const char* fragment;
     };
     const auto one = GENERATE(values<row>({
-        {R"({"auth_mode": "aml_token"})", "/auth_mode", "\"aml_token\" is not built yet: write \"key\" or \"none\""},
-        {R"({"auth_mode": "aml_token", "keys": {"primary_file": "p"}})", "/auth_mode", "is not built yet"},
-        {R"({"auth_mode": "Key"})", "/auth_mode", "must be \"key\" or \"none\", not the string \"Key\""},
-        {R"({"auth_mode": "none "})", "/auth_mode", "must be \"key\" or \"none\""},
-        {R"({"auth_mode": null})", "/auth_mode", "must be \"key\" or \"none\", not null"},
-        {R"({"auth_mode": false})", "/auth_mode", "must be \"key\" or \"none\", not false"},
-        {R"({"auth_mode": ["none"]})", "/auth_mode", "must be \"key\" or \"none\", not a list"},
+        {R"({"auth_mode": "Key"})", "/auth_mode",
+         "must be \"key\" or \"aml_token\" or \"none\", not the string \"Key\""},
+        {R"({"auth_mode": "none "})", "/auth_mode", "must be \"key\" or \"aml_token\" or \"none\""},
+        {R"({"auth_mode": null})", "/auth_mode", "must be \"key\" or \"aml_token\" or \"none\", not null"},
+        {R"({"auth_mode": false})", "/auth_mode", "must be \"key\" or \"aml_token\" or \"none\", not false"},
+        {R"({"auth_mode": ["none"]})", "/auth_mode", "must be \"key\" or \"aml_token\" or \"none\", not a list"},
         {R"({"keys": null})", "/keys", "must be an object, not null"},
         {R"({"keys": "keys/primary"})", "/keys", "must be an object, not the string"},
         {R"({"keys": {}})", "/keys/primary_file",
@@ -161,16 +160,36 @@ TEST_CASE("what is wrong with authentication is refused at its pointer, once") {
     CHECK_THAT(result.problems[0].message, Catch::Contains(one.fragment));
 }
 
-TEST_CASE("keys that are left over of a service that is open now only warn") {
-    const auto* const keys = GENERATE(R"({"primary_file": "p"})", R"({"primary_file": "p", "secondary_file": "p"})");
-    CAPTURE(keys);
-    const written file{with(R"({"auth_mode": "none", "keys": )" + std::string{keys} + "}").dump()};
-    const auto result = file.load();
-    CHECK(lines(result.problems) == texts{});
-    CHECK(result.warnings == texts{file.file() + ": /services/iris/keys: is not used, because auth_mode is none"});
-    REQUIRE(result.value);
-    CHECK(result.value->services.at(0).auth == auth_mode::none);
-    CHECK_FALSE(result.value->services.at(0).keys);
+TEST_CASE("what is left over for another mode only warns") {
+    struct row {
+        texts unused;
+        std::string because;
+    };
+    const std::string keys = R"("keys": {"primary_file": "p"})",
+                      token = R"("token": {"jwks_file": "j", "issuer": "i", "audience": "a"})";
+    const std::vector<std::pair<std::string, row>> rows{
+        {R"("auth_mode": "none", )" + keys, {{"keys"}, "none"}},
+        {R"("auth_mode": "none", "keys": {"primary_file": "p", "secondary_file": "p"})", {{"keys"}, "none"}},
+        {R"("auth_mode": "none", )" + keys + ", " + token, {{"keys", "token"}, "none"}},
+        {R"("auth_mode": "key", )" + keys + ", " + token, {{"token"}, "key"}},
+        {keys + ", " + token, {{"token"}, "key"}},
+        {R"("auth_mode": "aml_token", )" + keys + ", " + token, {{"keys"}, "aml_token"}},
+    };
+    for (const auto& [authentication, row] : rows) {
+        CAPTURE(authentication);
+        const written file{with("{" + authentication + "}").dump()};
+        const auto result = file.load();
+        CHECK(lines(result.problems) == texts{});
+        texts warnings;
+        for (const auto& each : row.unused)
+            warnings.push_back(file.file() + ": /services/iris/" + each + ": is not used, because auth_mode is " +
+                               row.because);
+        CHECK(result.warnings == warnings);
+        REQUIRE(result.value);
+        const auto& service = result.value->services.at(0);
+        CHECK(service.keys.has_value() == (service.auth == auth_mode::key));
+        CHECK(service.token.has_value() == (service.auth == auth_mode::aml_token));
+    }
 }
 
 TEST_CASE("authentication can be overridden") {

@@ -185,21 +185,28 @@ TEST_CASE("the schema and the loader agree on what a whole pair is") {
     CHECK(whole == 2);
 }
 
-TEST_CASE("the schema and the loader agree on when a service needs keys") {
+TEST_CASE("the schema and the loader agree on when a service needs keys or a token") {
     const auto service = schema().at("properties").at("services").at("additionalProperties");
-    CHECK(service.at("if") == R"({"required": ["auth_mode"], "properties": {"auth_mode": {"const": "none"}}})"_json);
-    CHECK(service.at("else") == R"({"required": ["keys"]})"_json);
+    const auto mode_is = [](const char* mode) {
+        return json{{"required", {"auth_mode"}}, {"properties", {{"auth_mode", {{"const", mode}}}}}};
+    };
+    CHECK(service.at("if") == mode_is("none"));
+    CHECK(service.at("else") ==
+          json{{"if", mode_is("aml_token")}, {"then", {{"required", {"token"}}}}, {"else", {{"required", {"keys"}}}}});
     CHECK_FALSE(service.contains("then"));
 
-    for (const std::string mode : {"", "key", "none"}) {
-        for (const bool keys : {false, true}) {
-            CAPTURE(mode, keys);
+    for (const std::string mode : {"", "key", "aml_token", "none"}) {
+        for (unsigned given = 0; given < 4; ++given) {
+            const bool keys = (given & 1U) != 0, token = (given & 2U) != 0;
+            CAPTURE(mode, keys, token);
             auto tree = valid();
             auto& iris = tree["services"]["iris"];
             iris.erase("auth_mode");
             if (!mode.empty()) iris["auth_mode"] = mode;
             if (keys) iris["keys"]["primary_file"] = "k";
-            CHECK(written{tree.dump()}.load().value.has_value() == (mode == "none" || keys));
+            if (token) iris["token"] = {{"jwks_file", "j"}, {"issuer", "i"}, {"audience", "a"}};
+            const bool enough = mode == "none" || (mode == "aml_token" ? token : keys);
+            CHECK(written{tree.dump()}.load().value.has_value() == enough);
         }
     }
 }
@@ -255,6 +262,11 @@ TEST_CASE("config/scoregate.json shows every key, at its default") {
         if (key.pattern == "/sslSecret" || key.pattern.starts_with("/certificates/")) {
             const auto name = key.pattern.substr(key.pattern.rfind('/') + 1); // in a comment: not beside the others
             CHECK((name == "*" || text.find("\"" + name + "\": \"") != std::string::npos));
+            continue;
+        }
+        if (key.pattern.starts_with("/services/*/token")) { // the same
+            const auto name = key.pattern.substr(key.pattern.rfind('/') + 1);
+            CHECK(text.find("\"" + name + "\": " + (key.fallback.empty() ? "" : key.fallback)) != std::string::npos);
             continue;
         }
         auto at = key.pattern;

@@ -15,7 +15,7 @@ struct fixture {
     assembly build{2};
 
     std::shared_ptr<const routing::snapshot> of(const config::settings& settings) {
-        return build.build(settings, names, [](const std::string&) { return nullptr; }, {});
+        return build.build(settings, names, [](const std::string&) { return auth::credentials{}; }, {});
     }
 };
 
@@ -47,7 +47,8 @@ TEST_CASE("a snapshot has what the settings say") {
     const auto& service = snapshot->services().front();
     CHECK(service.name == "iris");
     CHECK_FALSE(service.require_tls);
-    CHECK_FALSE(service.keys);
+    CHECK(service.open);
+    CHECK_FALSE(service.allowed);
     CHECK(service.forward_authorization);
     CHECK(service.error_mapping == base::error_mapping::managed);
     CHECK(service.cors_origins == wanted.cors_origins);

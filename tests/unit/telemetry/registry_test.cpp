@@ -294,13 +294,15 @@ TEST_CASE("how busy a deployment is, with a cap and without") {
     CHECK(family(text, "scoregate_utilization_ratio") == "scoregate_utilization_ratio" + blue + "0.875\n");
 }
 
-TEST_CASE("keys are counted for the service, whatever its deployments") {
+TEST_CASE("keys and tokens are counted for the service, whatever its deployments") {
     service_metrics iris("iris", "", 2), blue("iris", "blue", 2), unmatched("", "", 2);
     iris.at(0).auth_primary.add();
     iris.at(1).auth_primary.add();
     iris.at(1).auth_secondary.add();
+    for (int i = 0; i < 3; ++i) iris.at(0).auth_token.add();
     const service_metrics* const all[] = {&iris, &blue, &unmatched};
     CHECK(family(prometheus_text({.services = all}), "scoregate_auth_total") ==
           "scoregate_auth_total{service=\"iris\",key=\"primary\"} 2\n"
-          "scoregate_auth_total{service=\"iris\",key=\"secondary\"} 1\n");
+          "scoregate_auth_total{service=\"iris\",key=\"secondary\"} 1\n"
+          "scoregate_auth_total{service=\"iris\",key=\"aml_token\"} 3\n");
 }
