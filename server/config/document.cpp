@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <set>
 #include <utility>
 
@@ -114,6 +115,11 @@ json converted(const std::string& text, std::string_view type) {
         const auto* const end = text.data() + text.size();
         const auto [stop, error] = std::from_chars(text.data(), end, number);
         if (error == std::errc{} && stop == end) return number;
+    } else if (type == "number") {
+        double number = 0;
+        const auto* const end = text.data() + text.size();
+        const auto [stop, error] = std::from_chars(text.data(), end, number);
+        if (error == std::errc{} && stop == end && std::isfinite(number)) return number;
     } else if (type == "array") {
         auto list = json::array();
         if (trimmed(text).empty()) return list;

@@ -58,11 +58,12 @@ inline load_result load(const source& from) { return load(from, read_text(from, 
 // describes the entry itself.
 struct key_description {
     std::string pattern;  // e.g. "/services/*/deployments/*/replicas"
-    std::string type;     // boolean | integer | string | array | object, with "|null" where null is allowed
+    std::string type;     // boolean | integer | number | string | array | object, with "|null" where null is allowed
     std::string fallback; // default as JSON text, "" when the key is required or has none
     bool required = false;
     std::optional<std::int64_t> minimum = {}; // of the number, or of how many entries an array or object holds
     std::optional<std::int64_t> maximum = {};
+    std::string least = {};              // the minimum of a number that may be a fraction, as JSON text
     std::vector<std::string> words = {}; // the only texts allowed; empty: not a choice of words
     // What a text, an array's items or an object's names look like: see forms.hpp. "" for an array: of objects.
     std::string form = {};

@@ -131,6 +131,15 @@ enum class auth_mode : std::uint8_t { key, none };
 
 using base::error_mapping;
 
+// How often each caller of a service is let in.
+struct rate_limit {
+    double requests_per_second = 1;
+    std::optional<std::uint32_t> burst; // requests at once after a pause; null: those of one second, at least 1
+    enum class caller : std::uint8_t { key, address } by = caller::key; // of IPv6 addresses the /64
+
+    friend bool operator==(const rate_limit&, const rate_limit&) = default;
+};
+
 // A path of a service and the one that its replicas know it by.
 struct route {
     std::string path;         // after the prefix, with its leading slash: "/score"; without "/*" for a subtree
@@ -147,8 +156,9 @@ struct service {
     std::vector<std::string> hosts; // lower case, IPv6 without brackets; on these the whole path is the route
     bool require_tls = true;
     config::auth_mode auth = auth_mode::key;
-    std::optional<key_files> keys;      // exactly with auth_mode key
-    bool forward_authorization = false; // whether the replica sees the client's Authorization
+    std::optional<key_files> keys;                // exactly with auth_mode key
+    std::optional<config::rate_limit> rate_limit; // null: none
+    bool forward_authorization = false;           // whether the replica sees the client's Authorization
     config::error_mapping error_mapping = config::error_mapping::aks;
     std::vector<std::string> cors_origins; // scheme://host[:port] as browsers send it, or "*" alone; empty: CORS is off
     std::vector<route> routes{{"/score", "/score", false, {"GET", "HEAD", "POST"}, true},

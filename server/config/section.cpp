@@ -119,6 +119,28 @@ const json* section::number(std::string_view key, const json& fallback, range al
     return nullptr;
 }
 
+void section::required_number(std::string_view key, double& to, std::string_view least, std::int64_t maximum,
+                              std::string_view remedy) {
+    const auto* v = describe(key, {.pattern = {},
+                                   .type = "number",
+                                   .fallback = "",
+                                   .required = true,
+                                   .maximum = maximum,
+                                   .least = std::string{least}});
+    if (v == nullptr) {
+        if (object_ != nullptr) refuse(pointer(key), "is missing: " + std::string{remedy});
+        return;
+    }
+    if (v->is_number()) {
+        const auto number = v->get<double>();
+        if (number >= json::parse(least).get<double>() && number <= static_cast<double>(maximum)) {
+            to = number;
+            return;
+        }
+    }
+    refuse_type(key, *v, "a number from " + std::string{least} + " to " + std::to_string(maximum));
+}
+
 const json* section::string(std::string_view key, std::string fallback, std::string_view form_name, std::string type) {
     const bool nullable = type.ends_with("|null");
     const auto* v = describe(

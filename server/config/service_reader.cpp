@@ -37,9 +37,10 @@ void settings_reader::read_service(section& in, const std::string& name) {
             {{"aks", error_mapping::aks},
              {"managed", error_mapping::managed},
              {"passthrough", error_mapping::passthrough}});
+    read_rate_limit(in, to);
     in.object("cors", [this, &to](section& inner) { read_cors(inner, to); });
     read_routes(in, to);
-    in.not_built({"mirror_traffic", "rate_limit"});
+    in.not_built({"mirror_traffic"});
     if (in.reading()) to_.services.push_back(std::move(to));
 }
 
@@ -64,6 +65,23 @@ void settings_reader::read_authentication(section& in, service& to) {
                                       "\"none\" for a service open to everyone who can reach it");
     }
     in.boolean("forward_authorization", to.forward_authorization);
+}
+
+void settings_reader::read_rate_limit(section& in, service& to) {
+    const auto read = [&to](section& inner) {
+        rate_limit made;
+        inner.required_number("requests_per_second", made.requests_per_second, "0.001", 1'000'000,
+                              "say how many requests a caller may send in a second, such as 50");
+        inner.integer("burst", made.burst, {1, 1'000'000});
+        using by = rate_limit::caller;
+        const bool understood = inner.word("by", made.by, {{"key", by::key}, {"address", by::address}});
+        if (!inner.reading()) return;
+        if (understood && to.auth == auth_mode::none && made.by == by::key)
+            inner.refuse(inner.pointer("by"), "cannot be \"key\", which it is unless written, because auth_mode is "
+                                              "none: write \"by\": \"address\" to count by client address");
+        to.rate_limit = made;
+    };
+    in.object_or_null("rate_limit", read, "null");
 }
 
 void settings_reader::read_cors(section& in, service& to) {

@@ -33,6 +33,7 @@ private:
     void read_access_log(section&);
     void read_service(section&, const std::string& name);
     void read_authentication(section&, service& to);
+    void read_rate_limit(section&, service& to);
     void read_cors(section&, service& to);
     void read_routes(section&, service& to);
     void read_deployments(section&, service& to);

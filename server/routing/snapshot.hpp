@@ -7,6 +7,7 @@
 #include "config/model.hpp"
 #include "http/head.hpp"
 #include "routing/deployment.hpp"
+#include "routing/rate_limiter.hpp"
 #include "routing/traffic.hpp"
 #include "telemetry/service_metrics.hpp"
 
@@ -43,6 +44,8 @@ struct service {
     std::string name;
     bool require_tls = true;
     std::shared_ptr<const auth::service_keys> keys; // null: open to everyone
+    std::shared_ptr<rate_limiter> limiter;          // null: callers may send as much as they like
+    bool limited_by_address = false;                // else by what authorise() found
     bool forward_authorization = false;
     base::error_mapping error_mapping = base::error_mapping::aks;
     std::vector<std::string> cors_origins; // empty: CORS is off

@@ -71,6 +71,7 @@ json expected_node(const key_description& key, const std::vector<key_description
         }
     }
     if (key.minimum) node[minimum] = *key.minimum;
+    if (!key.least.empty()) node["minimum"] = json::parse(key.least);
     if (key.maximum) node[maximum] = *key.maximum;
     return node;
 }
@@ -112,7 +113,9 @@ std::string expected_row(const key_description& key) {
     replace_all(type, "array", "list");
     std::string range;
     const auto add = [&range](const std::string& part) { range += (range.empty() ? "" : ", ") + part; };
-    if (key.minimum && key.maximum) {
+    if (!key.least.empty()) {
+        add(key.least + ".." + std::to_string(*key.maximum));
+    } else if (key.minimum && key.maximum) {
         const auto from = std::to_string(*key.minimum);
         add(key.minimum == key.maximum ? "exactly " + from : from + ".." + std::to_string(*key.maximum));
     } else if (key.minimum) {
