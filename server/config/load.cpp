@@ -76,6 +76,14 @@ void refuse_one_file_for_both_keys(const std::vector<service>& services, documen
     }
 }
 
+void refuse_unknown_default(const settings& made, document& in) {
+    if (!made.default_service) return;
+    const auto named = [&name = *made.default_service](const service& each) { return each.name == name; };
+    if (std::none_of(made.services.begin(), made.services.end(), named))
+        in.refuse("/default_service", "\"" + *made.default_service +
+                                          "\" is not one of the services: name one of them, or write null for none");
+}
+
 } // namespace
 
 file_text read_text(const source& from, bool again) {
@@ -106,6 +114,7 @@ load_result load(const source& from, const file_text& read) {
         make_absolute(made, from.file);
         refuse_repeated(made.certificates, tree);
         refuse_one_file_for_both_keys(made.services, tree);
+        refuse_unknown_default(made, tree);
         made.file = from.file;
         out.warnings = reader.take_warnings();
         out.certificates = made.certificates;

@@ -177,8 +177,9 @@ struct settings {
     config::limits limits;
     config::timeouts timeouts;
     config::access_log access_log;
-    std::vector<service> services; // sorted by name
-    std::string file;              // the configuration's own path, for messages
+    std::vector<service> services;              // sorted by name
+    std::optional<std::string> default_service; // one of them: gets what names no other
+    std::string file;                           // the configuration's own path, for messages
 };
 
 } // namespace scoregate::config

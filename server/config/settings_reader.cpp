@@ -61,7 +61,8 @@ void settings_reader::read_root(section& in) {
     if (off) to_.access_log.path.reset();
     in.entries("services", 1, {}, "hold at least one service",
                [this](section& inner, const std::string& name) { read_service(inner, name); });
-    in.not_built({"acme", "client_ca", "user", "trusted_proxies", "dns", "tracing", "default_service", "services_dir"});
+    in.text("default_service", to_.default_service, name_form);
+    in.not_built({"acme", "client_ca", "user", "trusted_proxies", "dns", "tracing", "services_dir"});
 }
 
 void settings_reader::read_tls(section& in) {

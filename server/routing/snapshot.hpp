@@ -81,10 +81,10 @@ public:
     const http::head_limits& head_limits() const { return head_limits_; }
 
     // By `/api/v1/service/<name>/<route>`, `/api/v1/endpoint/<name>/<route>`, or the whole path on a service's own
-    // host. `host` is the Host field, port and case ignored. Paths are compared as they were sent: no decoding, so
-    // nothing can be routed as one thing and read as another; beneath a subtree a path with dot segments, empty
-    // segments or an encoded slash, backslash or dot has no route. fault::no_route or fault::method_not_allowed.
-    // OPTIONS passes where the service has CORS.
+    // host, and on every other host for the default service. `host` is the Host field, port and case ignored. Paths are
+    // compared as they were sent: no decoding, so nothing can be routed as one thing and read as another; beneath a
+    // subtree a path with dot segments, empty segments or an encoded slash, backslash or dot has no route.
+    // fault::no_route or fault::method_not_allowed. OPTIONS passes where the service has CORS.
     base::result<destination> find(const http::request_head&) const;
     // The service that a path or host names, even where its route is unknown: whose metrics and log a refusal belongs
     // to.
@@ -106,6 +106,7 @@ private:
     http::head_limits head_limits_;
     std::vector<service> services_;
     index by_name_, by_host_;
+    const service* default_ = nullptr;
 };
 
 } // namespace scoregate::routing
