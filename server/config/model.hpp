@@ -120,6 +120,7 @@ struct key_files {
     std::string primary;                  // absolute path
     std::optional<std::string> secondary; // absolute path; null: only the primary is accepted
     std::string pointer = {};             // of the object in the configuration that names them: /services/iris/keys
+    std::string file = {};                // of services_dir that this is in; empty: the configuration's own
 
     // The same files, whichever service names them.
     friend bool operator==(const key_files& a, const key_files& b) {
@@ -178,6 +179,7 @@ struct settings {
     config::timeouts timeouts;
     config::access_log access_log;
     std::vector<service> services;              // sorted by name
+    std::optional<std::string> services_dir;    // as written; null: none
     std::optional<std::string> default_service; // one of them: gets what names no other
     std::string file;                           // the configuration's own path, for messages
 };

@@ -218,15 +218,16 @@ const json* section::member(std::string_view key, std::string type, std::string 
 
 const json* section::named(std::string_view key, std::int64_t minimum, std::optional<std::int64_t> maximum,
                            std::string_view rule) {
+    const bool needed = minimum > 0;
     const auto* v = describe(key, {.pattern = {},
                                    .type = "object",
-                                   .fallback = "",
-                                   .required = true,
-                                   .minimum = minimum,
+                                   .fallback = needed ? "" : "{}",
+                                   .required = needed,
+                                   .minimum = needed ? std::optional{minimum} : std::nullopt,
                                    .maximum = maximum,
                                    .form = std::string{name_form.name}});
     if (v == nullptr) {
-        if (object_ != nullptr) refuse(pointer(key), "is missing: it must " + std::string{rule});
+        if (object_ != nullptr && needed) refuse(pointer(key), "is missing: it must " + std::string{rule});
         return nullptr;
     }
     if (!v->is_object()) {

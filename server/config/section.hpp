@@ -144,7 +144,7 @@ public:
         return false;
     }
     // An object whose keys are names: read(section&, name) for each, sorted by name. `rule` completes "must ..."; it is
-    // what a missing object or a wrong number of entries is refused with.
+    // what a missing object or a wrong number of entries is refused with. With a minimum of 0 it may be missing.
     template <class Read>
     void entries(std::string_view key, std::int64_t minimum, std::optional<std::int64_t> maximum, std::string_view rule,
                  Read read) {

@@ -24,7 +24,7 @@ void settings_reader::read_service(section& in, const std::string& name) {
     to.name = name;
     const auto pointers = in.list("hosts", to.hosts, host_form);
     for (std::size_t i = 0; i < pointers.size(); ++i) {
-        const auto [first, fresh] = hosts_.emplace(to.hosts[i], pointers[i]);
+        const auto [first, fresh] = hosts_.emplace(to.hosts[i], place_ + pointers[i]);
         if (!fresh) {
             in.refuse(pointers[i], "\"" + to.hosts[i] + "\" is taken by " + first->second +
                                        ": a host leads to one service, so name it once");
@@ -42,6 +42,18 @@ void settings_reader::read_service(section& in, const std::string& name) {
     read_routes(in, to);
     in.not_built({"mirror_traffic"});
     if (in.reading()) to_.services.push_back(std::move(to));
+}
+
+service& settings_reader::read_service_file(document& from, const std::string& name, const std::string& file) {
+    settings_reader inner{from, to_};
+    inner.hosts_.swap(hosts_);
+    inner.place_ = file + ": ";
+    section root{from, &from.root(), "", nullptr};
+    inner.read_service(root, name);
+    root.refuse_unknown();
+    hosts_.swap(inner.hosts_);
+    warnings_.insert(warnings_.end(), inner.warnings_.begin(), inner.warnings_.end());
+    return to_.services.back();
 }
 
 // A service is open only when that is written out: without auth_mode, keys are needed.

@@ -152,7 +152,7 @@ TEST_CASE("the schema's root is closed and knows that TLS needs a whole pair, at
     const auto root = schema();
     CHECK(root.at("type") == "object");
     CHECK(root.at("additionalProperties") == false);
-    CHECK(root.at("required") == json{"services"});
+    CHECK(root.at("anyOf") == R"([{"required": ["services"]}, {"required": ["services_dir"]}])"_json);
     CHECK(root.at("if").at("properties").at("allowInsecureConnections").at("const") == true);
     CHECK(root.at("else").at("$ref") == "#/$defs/pair");
     CHECK(root.at("else").at("properties").at("certificates").at("items").at("$ref") == "#/$defs/pair");

@@ -260,9 +260,9 @@ TEST_CASE("what is wrong is refused at its pointer, with what to do") {
 
 TEST_CASE("keys of the contract that are not built are named as such") {
     const std::string at =
-        GENERATE("/acme", "/client_ca", "/user", "/trusted_proxies", "/dns", "/tracing", "/services_dir",
-                 "/listen/proxy_protocol", "/admin/token_file", "/limits/max_connections_per_ip", "/limits/allow",
-                 "/limits/deny", "/services/iris/mirror_traffic", "/services/iris/deployments/blue/readiness_probe");
+        GENERATE("/acme", "/client_ca", "/user", "/trusted_proxies", "/dns", "/tracing", "/listen/proxy_protocol",
+                 "/admin/token_file", "/limits/max_connections_per_ip", "/limits/allow", "/limits/deny",
+                 "/services/iris/mirror_traffic", "/services/iris/deployments/blue/readiness_probe");
     const std::string value = GENERATE("null", "[]");
     const auto result = written{changed(at, value)}.load();
     REQUIRE(pointers(result.problems) == at + "\n");
@@ -356,6 +356,12 @@ TEST_CASE("a syntax error is told with line and column") {
     CHECK(result.problems[0].pointer.empty());
     CHECK_THAT(result.problems[0].message, Catch::StartsWith("is not JSON: parse error at line ") &&
                                                Catch::Contains(one.fragment) && Catch::Contains("comma"));
+}
+
+TEST_CASE("a number beyond all bounds is a problem like others") {
+    const auto problems = written{changed("/workers", "1").replace(0, 1, "{\"x\": 1e999, ")}.load().problems;
+    REQUIRE(problems.size() == 1);
+    CHECK_THAT(problems[0].message, Catch::StartsWith("is not JSON: number overflow"));
 }
 
 TEST_CASE("a file that is no object or no file at all is refused") {
