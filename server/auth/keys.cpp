@@ -46,7 +46,8 @@ key_load load_keys(const config::key_files& files, const std::string& config_fil
     loaded.content = keys.content();
     const auto judge = [&](const key_file& file, const std::string& path, const char* setting) {
         if (!file.defect().empty())
-            loaded.problems.push_back({config_file, files.pointer + "/" + setting, file.defect()});
+            loaded.problems.push_back(
+                {files.file.empty() ? config_file : files.file, files.pointer + "/" + setting, file.defect()});
         else if (file.readable_by_others())
             loaded.warnings.push_back(path +
                                       " can be read by every user of this machine, and who has the key can call "

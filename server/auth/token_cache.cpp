@@ -5,9 +5,9 @@
 
 namespace scoregate::auth {
 
-base::fault token_cache::judge(std::string_view token, const token_verifier& by, time_point now) {
+token_cache::verdict token_cache::judge(std::string_view token, const token_verifier& by, time_point now) {
     // Too long for a token; its digest would cost as much as the sender likes.
-    if (token.size() > token_verifier::max_token_size) return base::fault::auth_malformed;
+    if (token.size() > token_verifier::max_token_size) return {base::fault::auth_malformed};
     const auto version = by.version();
     std::array<char, sizeof version> prefix{};
     std::memcpy(prefix.data(), &version, sizeof version);
@@ -17,13 +17,14 @@ base::fault token_cache::judge(std::string_view token, const token_verifier& by,
     auto place = std::ranges::find_if(known, [&](const entry& each) { return equal(each.token, digest); });
     if (place == known.end() || now >= place->good_until) {
         if (place != known.end()) *place = {}; // its time is over
-        const auto good_until = by.verify(token, now);
-        if (!good_until) return good_until.error().kind;
+        const auto good = by.verify(token, now);
+        if (!good) return {good.error().kind};
         if (place == known.end()) --place; // the least used of the row gives way
-        *place = {digest, *good_until};
+        *place = {digest, good->good_until, good->caller};
     }
+    const verdict said{base::fault::none, place->caller};
     std::rotate(known.begin(), place, place + 1);
-    return base::fault::none;
+    return said;
 }
 
 token_cache::row& token_cache::row_of(const sha256_digest& digest) {

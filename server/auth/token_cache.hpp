@@ -20,14 +20,20 @@ public:
 
     static constexpr std::size_t rows = 512, places = 8; // 4,096 tokens, 160 KiB, taken when the first one comes
 
-    // What `by` says of the token: fault::none if it is good. A token that is known is not verified again, and finding
+    struct verdict {
+        base::fault why = base::fault::none; // none: the token is good
+        std::uint64_t caller = 0;            // of token_verifier::verified
+    };
+
+    // What `by` says of the token. A token that is known is not verified again, and finding
     // it allocates nothing. A verifier with another version knows none of those before.
-    base::fault judge(std::string_view token, const token_verifier& by, time_point now);
+    verdict judge(std::string_view token, const token_verifier& by, time_point now);
 
 private:
     struct entry {
         sha256_digest token{}; // and the verifier's version
         time_point good_until{};
+        std::uint64_t caller = 0;
     };
     using row = std::array<entry, places>; // the last used first
 

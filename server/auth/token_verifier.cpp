@@ -1,11 +1,13 @@
 #include "auth/token_verifier.hpp"
 
 #include "auth/base64url.hpp"
+#include "auth/sha256.hpp"
 #include "auth/strict_json.hpp"
 
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -72,12 +74,20 @@ bool has_come(const json& claims, const char* claim, time_point now) {
     return date && *date <= now + token_verifier::skew;
 }
 
+// As good as random, and never one of the small numbers that keys have.
+std::uint64_t number_of(std::string_view caller) {
+    const auto digest = sha256(caller);
+    std::uint64_t number = 0;
+    std::memcpy(&number, digest.data(), sizeof number);
+    return number | std::uint64_t{1} << 63;
+}
+
 } // namespace
 
 token_verifier::token_verifier(std::string service, config::token_settings terms, std::unique_ptr<const key_set> keys)
     : service_(std::move(service)), terms_(std::move(terms)), keys_(std::move(keys)), version_(next_version()) {}
 
-base::result<time_point> token_verifier::verify(std::string_view token, time_point now) const {
+base::result<token_verifier::verified> token_verifier::verify(std::string_view token, time_point now) const {
     const auto encoded = header_of(token);
     const auto decoded = encoded ? decode_base64url(*encoded) : std::nullopt;
     const auto header = decoded ? parse_object(*decoded) : std::nullopt;
@@ -89,10 +99,11 @@ base::result<time_point> token_verifier::verify(std::string_view token, time_poi
         return fail(fault::auth_wrong);
     const auto claims = keys_->payload_of(token, *algorithm, kid);
     if (!claims) return fail(fault::auth_wrong);
-    return judge(*claims, now);
+    return judge(*claims, token, now);
 }
 
-base::result<time_point> token_verifier::judge(std::string_view text, time_point now) const {
+base::result<token_verifier::verified> token_verifier::judge(std::string_view text, std::string_view token,
+                                                             time_point now) const {
     const auto claims = parse_object(text);
     if (!claims) return fail(fault::auth_wrong);
     const auto* const issuer = text_of(*claims, "iss");
@@ -104,7 +115,8 @@ base::result<time_point> token_verifier::judge(std::string_view text, time_point
         return fail(fault::auth_wrong);
     const auto good_until = *expires + skew;
     if (now >= good_until) return fail(fault::auth_expired);
-    return good_until;
+    const auto* const subject = text_of(*claims, "sub");
+    return verified{good_until, number_of(subject != nullptr ? std::string_view(*subject) : token)};
 }
 
 } // namespace scoregate::auth

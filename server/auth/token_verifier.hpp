@@ -25,15 +25,20 @@ public:
 
     token_verifier(std::string service, config::token_settings terms, std::unique_ptr<const key_set> keys);
 
-    // Until when the token is good, the skew included, or fault::auth_malformed, auth_wrong or auth_expired. Expired is
+    struct verified {
+        time_point good_until; // the skew included
+        std::uint64_t caller;  // a number for the token's subject, or for the token where it names none: rate limits
+    };
+
+    // What is known of a good token, or fault::auth_malformed, auth_wrong or auth_expired. Expired is
     // only what would be good otherwise. Takes some 100 us for each key that it has to be tried with.
-    base::result<time_point> verify(std::string_view token, time_point now) const;
+    base::result<verified> verify(std::string_view token, time_point now) const;
 
     // No other verifier of this process has it: what one has verified says nothing of what another would.
     std::uint64_t version() const noexcept { return version_; }
 
 private:
-    base::result<time_point> judge(std::string_view claims, time_point now) const;
+    base::result<verified> judge(std::string_view claims, std::string_view token, time_point now) const;
 
     std::string service_;
     config::token_settings terms_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <set>
 #include <utility>
 
@@ -114,6 +115,11 @@ json converted(const std::string& text, std::string_view type) {
         const auto* const end = text.data() + text.size();
         const auto [stop, error] = std::from_chars(text.data(), end, number);
         if (error == std::errc{} && stop == end) return number;
+    } else if (type == "number") {
+        double number = 0;
+        const auto* const end = text.data() + text.size();
+        const auto [stop, error] = std::from_chars(text.data(), end, number);
+        if (error == std::errc{} && stop == end && std::isfinite(number)) return number;
     } else if (type == "array") {
         auto list = json::array();
         if (trimmed(text).empty()) return list;
@@ -133,8 +139,8 @@ document::document(std::string file, std::string_view text) : file_(std::move(fi
             [&tracker](int, json::parse_event_t event, const json& parsed) { return tracker(event, parsed); },
             true /* exceptions */, true /* comments */);
         readable_ = true;
-    } catch (const json::parse_error& error) {
-        std::string what = error.what(); // "[json.exception.parse_error.101] parse error at line 3, column 5: ..."
+    } catch (const json::exception& error) { // a number beyond double is no parse_error
+        std::string what = error.what();     // "[json.exception.parse_error.101] parse error at line 3, column 5: ..."
         what.erase(0, what.find("] ") + 2);
         refuse("", "is not JSON: " + what + "; // comments are allowed, a comma after the last entry is not");
     }

@@ -4,60 +4,44 @@
 #include "config/settings_reader.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <fcntl.h>
 #include <filesystem>
-#include <sys/stat.h>
-#include <system_error>
-#include <unistd.h>
+#include <utility>
 
 namespace scoregate::config {
 namespace {
 
-constexpr std::size_t max_file_size = 16 * 1024 * 1024; // /dev/zero has no end
+namespace fs = std::filesystem;
 
-// Empty once the text is whole, otherwise what is wrong.
-std::string read_all(int file, bool again, std::string& text) {
-    struct stat status {};
-    if (::fstat(file, &status) != 0) return std::generic_category().message(errno);
-    if (again && !S_ISREG(status.st_mode)) return "it is not a regular file, so what it held is gone";
-    std::array<char, 16384> part{};
-    for (;;) {
-        const auto n = ::read(file, part.data(), part.size());
-        if (n == 0) return {};
-        if (n < 0 && errno != EINTR) return std::generic_category().message(errno);
-        if (n > 0) text.append(part.data(), static_cast<std::size_t>(n));
-        if (text.size() > max_file_size) return "it is larger than 16 MiB";
-    }
+void resolve(std::string& path, const fs::path& folder) { path = (folder / path).lexically_normal().string(); }
+
+void make_absolute(service& to, const fs::path& folder) {
+    for (auto& each : to.deployments)
+        if (each.replica_tls.ca_file) resolve(*each.replica_tls.ca_file, folder);
+    if (to.token) resolve(to.token->jwks_file, folder);
+    if (!to.keys) return;
+    resolve(to.keys->primary, folder);
+    if (to.keys->secondary) resolve(*to.keys->secondary, folder);
 }
 
-void make_absolute(settings& to, const std::string& file) {
-    const auto folder = std::filesystem::absolute(file).parent_path();
-    const auto resolve = [&folder](std::string& path) { path = (folder / path).lexically_normal().string(); };
-    const auto resolve_folder = [&resolve](std::string& path) { // "tls/" and "tls" are the same
-        resolve(path);
+void make_absolute(settings& to, const fs::path& folder) {
+    const auto resolve_folder = [&folder](std::string& path) { // "tls/" and "tls" are the same
+        resolve(path, folder);
         if (path.size() > 1 && path.ends_with('/')) path.pop_back();
     };
     for (auto& each : to.certificates) {
         if (each.secret.empty()) {
-            resolve(each.certificate);
-            resolve(each.key);
+            resolve(each.certificate, folder);
+            resolve(each.key, folder);
         } else {
             resolve_folder(each.secret);
         }
     }
     if (to.ticket_keys_dir) resolve_folder(*to.ticket_keys_dir);
-    for (auto& each : to.services) {
-        for (auto& deployment : each.deployments)
-            if (deployment.replica_tls.ca_file) resolve(*deployment.replica_tls.ca_file);
-        if (each.token) resolve(each.token->jwks_file);
-        if (!each.keys) continue;
-        resolve(each.keys->primary);
-        if (each.keys->secondary) resolve(*each.keys->secondary);
-    }
-    if (auto& log = to.access_log.path; log && *log != "-") resolve(*log);
+    for (auto& each : to.services) make_absolute(each, folder);
+    if (auto& log = to.access_log.path; log && *log != "-") resolve(*log, folder);
 }
+
+fs::path folder_of(const std::string& file) { return fs::absolute(file).parent_path(); }
 
 // Paths are absolute, so that the same pair is seen however it is written.
 void refuse_repeated(const std::vector<certificate_files>& all, document& in) {
@@ -71,26 +55,109 @@ void refuse_repeated(const std::vector<certificate_files>& all, document& in) {
 }
 
 // With one file for both, no key could be changed while clients still hold the other.
-void refuse_one_file_for_both_keys(const std::vector<service>& services, document& in) {
-    for (const auto& each : services) {
-        if (!each.keys || each.keys->secondary != each.keys->primary) continue;
-        in.refuse(child_pointer(each.keys->pointer, "secondary_file"),
-                  "is the same file as primary_file: name another, or write null for one key only");
+void refuse_one_file_for_both_keys(const service& of, document& in) {
+    if (!of.keys || of.keys->secondary != of.keys->primary) return;
+    in.refuse(child_pointer(of.keys->pointer, "secondary_file"),
+              "is the same file as primary_file: name another, or write null for one key only");
+}
+
+void refuse_unknown_default(const settings& made, document& in) {
+    if (!made.default_service) return;
+    const auto named = [&name = *made.default_service](const service& each) { return each.name == name; };
+    if (std::none_of(made.services.begin(), made.services.end(), named))
+        in.refuse("/default_service", "\"" + *made.default_service +
+                                          "\" is not one of the services: name one of them, or write null for none");
+}
+
+void refuse_no_service(const services_folder& folder, document& in) {
+    if (!folder.problem.empty()) return in.refuse("/services_dir", "\"" + folder.path + "\" " + folder.problem);
+    if (!in.root().is_object() || !folder.files.empty()) return;
+    const auto given = in.root().find("services");
+    if (given != in.root().end() && (!given->is_object() || !given->empty())) return;
+    if (!folder.path.empty())
+        in.refuse("/services_dir",
+                  "\"" + folder.path +
+                      "\" holds no NAME.json and services is empty: there must be one service at least");
+    else if (given != in.root().end())
+        in.refuse("/services", "must hold at least one service; it holds 0");
+    else
+        in.refuse("/services",
+                  "is missing: it must hold at least one service, or services_dir name a directory that does");
+}
+
+// A file of services_dir as JSON.
+struct service_document {
+    const services_folder::file* from;
+    document tree;
+};
+
+std::vector<service_document> documents_of(const services_folder& folder) {
+    std::vector<service_document> all;
+    for (const auto& each : folder.files) {
+        all.push_back({&each, document{each.path, each.problem.empty() ? each.text : "null"}});
+        if (!each.problem.empty()) all.back().tree.refuse("", each.problem);
+    }
+    return all;
+}
+
+bool has_service(const document& in, const std::string& name) {
+    if (!in.root().is_object()) return false;
+    const auto given = in.root().find("services");
+    return given != in.root().end() && given->is_object() && given->contains(name);
+}
+
+// services.NAME.KEY goes to the file of services_dir that has NAME, if there is one.
+void apply(const std::vector<override_setting>& overrides, document& tree, std::vector<service_document>& parts) {
+    const std::string level = "services.", pattern = "/services/*";
+    const auto keys = describe_keys();
+    std::vector<key_description> of_service;
+    for (auto each : keys) {
+        if (!each.pattern.starts_with(pattern + "/")) continue;
+        each.pattern.erase(0, pattern.size());
+        of_service.push_back(std::move(each));
+    }
+    for (const auto& each : overrides) {
+        const auto is_for = [&](const service_document& part) {
+            return each.key.starts_with(level + part.from->name + ".") && !has_service(tree, part.from->name);
+        };
+        const auto part = std::find_if(parts.begin(), parts.end(), is_for);
+        if (part == parts.end()) {
+            tree.apply(each, keys);
+            continue;
+        }
+        auto inner = each;
+        inner.key.erase(0, level.size() + part->from->name.size() + 1);
+        part->tree.apply(inner, of_service);
     }
 }
+
+void read_part(service_document& part, settings_reader& reader, const document& main, const std::string& main_file) {
+    auto& [from, tree] = part;
+    if (!tree.readable() || !from->problem.empty()) return;
+    std::string wrong;
+    if (!name_form.parse(from->name, wrong))
+        return tree.refuse("", "\"" + from->name + "\" " + wrong + "; the file is named after the service");
+    if (has_service(main, from->name))
+        return tree.refuse("", "is a service that " + main_file + " has in services as well: keep one of them");
+    if (!tree.root().is_object()) return tree.refuse("", "must be an object: { \"deployments\": { ... } }");
+    auto& made = reader.read_service_file(tree, from->name, from->path);
+    make_absolute(made, folder_of(from->path));
+    if (made.keys) made.keys->file = from->path;
+    refuse_one_file_for_both_keys(made, tree);
+}
+
+void append(problems& to, problems some) { to.insert(to.end(), some.begin(), some.end()); }
 
 } // namespace
 
 file_text read_text(const source& from, bool again) {
     file_text out;
-    // Non-blocking, so that a pipe in the file's place cannot hold up a reload; at the start it may be one.
-    const int file = ::open(from.file.c_str(), O_RDONLY | O_CLOEXEC | (again ? O_NONBLOCK : 0));
-    auto wrong = file < 0 ? std::generic_category().message(errno) : read_all(file, again, out.text);
-    if (file >= 0) ::close(file);
-    if (wrong.empty()) return out;
-    out.text.clear();
-    out.problems.push_back(
-        {from.file, "", "cannot be read (" + wrong + "): name a readable configuration file with --config"});
+    if (const auto wrong = read_file(from.file, again, out.text); !wrong.empty()) {
+        out.problems.push_back(
+            {from.file, "", "cannot be read (" + wrong + "): name a readable configuration file with --config"});
+        return out;
+    }
+    out.services = read_services_folder(services_folder_of(from, out.text));
     return out;
 }
 
@@ -100,21 +167,27 @@ load_result load(const source& from, const file_text& read) {
     if (!out.problems.empty()) return out;
 
     document tree{from.file, read.text};
+    auto parts = documents_of(read.services);
     if (tree.readable()) {
-        const auto keys = describe_keys();
-        for (const auto& setting : from.overrides) tree.apply(setting, keys);
+        apply(from.overrides, tree, parts);
         settings made;
         settings_reader reader{tree, made};
         reader.read();
-        make_absolute(made, from.file);
+        make_absolute(made, folder_of(from.file));
+        for (const auto& each : made.services) refuse_one_file_for_both_keys(each, tree);
+        for (auto& each : parts) read_part(each, reader, tree, from.file);
+        std::sort(made.services.begin(), made.services.end(),
+                  [](const service& a, const service& b) { return a.name < b.name; });
         refuse_repeated(made.certificates, tree);
-        refuse_one_file_for_both_keys(made.services, tree);
+        refuse_no_service(read.services, tree);
+        refuse_unknown_default(made, tree);
         made.file = from.file;
         out.warnings = reader.take_warnings();
         out.certificates = made.certificates;
         out.value = std::move(made);
     }
     out.problems = tree.take_problems();
+    for (auto& each : parts) append(out.problems, each.tree.take_problems());
     if (!out.problems.empty()) out.value.reset();
     return out;
 }

@@ -4,6 +4,7 @@
 
 #include "config/model.hpp"
 #include "config/problem.hpp"
+#include "config/services_folder.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -39,17 +40,18 @@ std::vector<override_setting> parse_set_options(const std::vector<std::string>& 
 // SCOREGATE_SET_a__b=v becomes a.b=v; other variables are ignored. `environment` is a null-terminated environ.
 std::vector<override_setting> environment_overrides(const char* const* environment);
 
-// What the file holds, or why it cannot be read.
+// What the file holds, or why it cannot be read; and the files of the services_dir that it names.
 struct file_text {
     std::string text;
     config::problems problems;
+    services_folder services;
 };
 
 // `again`: for a reload. Then it must be a regular file; at the start a pipe will do, which gives what it holds once.
 file_text read_text(const source&, bool again);
 
-// Validates. Does not open the files it names, such as certificates and keys: who uses them does, and reports in the
-// same form.
+// Validates. Does not open the other files it names, such as certificates and keys: who uses them does, and reports in
+// the same form.
 load_result load(const source&, const file_text&);
 inline load_result load(const source& from) { return load(from, read_text(from, false)); }
 
@@ -58,11 +60,12 @@ inline load_result load(const source& from) { return load(from, read_text(from, 
 // describes the entry itself.
 struct key_description {
     std::string pattern;  // e.g. "/services/*/deployments/*/replicas"
-    std::string type;     // boolean | integer | string | array | object, with "|null" where null is allowed
+    std::string type;     // boolean | integer | number | string | array | object, with "|null" where null is allowed
     std::string fallback; // default as JSON text, "" when the key is required or has none
     bool required = false;
     std::optional<std::int64_t> minimum = {}; // of the number, or of how many entries an array or object holds
     std::optional<std::int64_t> maximum = {};
+    std::string least = {};              // the minimum of a number that may be a fraction, as JSON text
     std::vector<std::string> words = {}; // the only texts allowed; empty: not a choice of words
     // What a text, an array's items or an object's names look like: see forms.hpp. "" for an array: of objects.
     std::string form = {};

@@ -130,6 +130,7 @@ struct key_files {
     std::string primary;                  // absolute path
     std::optional<std::string> secondary; // absolute path; null: only the primary is accepted
     std::string pointer = {};             // of the object in the configuration that names them: /services/iris/keys
+    std::string file = {};                // of services_dir that this is in; empty: the configuration's own
 
     // The same files, whichever service names them.
     friend bool operator==(const key_files& a, const key_files& b) {
@@ -156,6 +157,15 @@ enum class auth_mode : std::uint8_t { key, aml_token, none };
 
 using base::error_mapping;
 
+// How often each caller of a service is let in.
+struct rate_limit {
+    double requests_per_second = 1;
+    std::optional<std::uint32_t> burst; // requests at once after a pause; null: those of one second, at least 1
+    enum class caller : std::uint8_t { key, address } by = caller::key; // of IPv6 addresses the /64
+
+    friend bool operator==(const rate_limit&, const rate_limit&) = default;
+};
+
 // A path of a service and the one that its replicas know it by.
 struct route {
     std::string path;         // after the prefix, with its leading slash: "/score"; without "/*" for a subtree
@@ -172,9 +182,10 @@ struct service {
     std::vector<std::string> hosts; // lower case, IPv6 without brackets; on these the whole path is the route
     bool require_tls = true;
     config::auth_mode auth = auth_mode::key;
-    std::optional<key_files> keys;       // exactly with auth_mode key
-    std::optional<token_settings> token; // exactly with auth_mode aml_token
-    bool forward_authorization = false;  // whether the replica sees the client's Authorization
+    std::optional<key_files> keys;                // exactly with auth_mode key
+    std::optional<token_settings> token;          // exactly with auth_mode aml_token
+    std::optional<config::rate_limit> rate_limit; // null: none
+    bool forward_authorization = false;           // whether the replica sees the client's Authorization
     config::error_mapping error_mapping = config::error_mapping::aks;
     std::vector<std::string> cors_origins; // scheme://host[:port] as browsers send it, or "*" alone; empty: CORS is off
     std::vector<route> routes{{"/score", "/score", false, {"GET", "HEAD", "POST"}, true},
@@ -193,8 +204,10 @@ struct settings {
     config::limits limits;
     config::timeouts timeouts;
     config::access_log access_log;
-    std::vector<service> services; // sorted by name
-    std::string file;              // the configuration's own path, for messages
+    std::vector<service> services;              // sorted by name
+    std::optional<std::string> services_dir;    // as written; null: none
+    std::optional<std::string> default_service; // one of them: gets what names no other
+    std::string file;                           // the configuration's own path, for messages
 };
 
 } // namespace scoregate::config

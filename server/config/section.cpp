@@ -119,6 +119,28 @@ const json* section::number(std::string_view key, const json& fallback, range al
     return nullptr;
 }
 
+void section::required_number(std::string_view key, double& to, std::string_view least, std::int64_t maximum,
+                              std::string_view remedy) {
+    const auto* v = describe(key, {.pattern = {},
+                                   .type = "number",
+                                   .fallback = "",
+                                   .required = true,
+                                   .maximum = maximum,
+                                   .least = std::string{least}});
+    if (v == nullptr) {
+        if (object_ != nullptr) refuse(pointer(key), "is missing: " + std::string{remedy});
+        return;
+    }
+    if (v->is_number()) {
+        const auto number = v->get<double>();
+        if (number >= json::parse(least).get<double>() && number <= static_cast<double>(maximum)) {
+            to = number;
+            return;
+        }
+    }
+    refuse_type(key, *v, "a number from " + std::string{least} + " to " + std::to_string(maximum));
+}
+
 const json* section::string(std::string_view key, std::string fallback, std::string_view form_name, std::string type) {
     const bool nullable = type.ends_with("|null");
     const auto* v = describe(
@@ -196,15 +218,16 @@ const json* section::member(std::string_view key, std::string type, std::string 
 
 const json* section::named(std::string_view key, std::int64_t minimum, std::optional<std::int64_t> maximum,
                            std::string_view rule) {
+    const bool needed = minimum > 0;
     const auto* v = describe(key, {.pattern = {},
                                    .type = "object",
-                                   .fallback = "",
-                                   .required = true,
-                                   .minimum = minimum,
+                                   .fallback = needed ? "" : "{}",
+                                   .required = needed,
+                                   .minimum = needed ? std::optional{minimum} : std::nullopt,
                                    .maximum = maximum,
                                    .form = std::string{name_form.name}});
     if (v == nullptr) {
-        if (object_ != nullptr) refuse(pointer(key), "is missing: it must " + std::string{rule});
+        if (object_ != nullptr && needed) refuse(pointer(key), "is missing: it must " + std::string{rule});
         return nullptr;
     }
     if (!v->is_object()) {

@@ -52,6 +52,10 @@ public:
             to = v->is_null() ? std::nullopt : std::optional{v->template get<Integer>()};
     }
 
+    // A number that may be a fraction. Must be there; `remedy` says what to do when it is not.
+    void required_number(std::string_view key, double& to, std::string_view least, std::int64_t maximum,
+                         std::string_view remedy);
+
     void duration(std::string_view key, std::chrono::milliseconds& to, range allowed) {
         if (const json* v = number(key, to.count(), allowed, "ms", "integer")) to = from(*v);
     }
@@ -133,14 +137,14 @@ public:
     }
     // The same where null is allowed: then nothing is read and the answer is true.
     template <class Read>
-    bool object_or_null(std::string_view key, Read read) {
-        const auto* v = member(key, "object|null", "{}");
+    bool object_or_null(std::string_view key, Read read, std::string fallback = "{}") {
+        const auto* v = member(key, "object|null", std::move(fallback));
         if (v != nullptr && v->is_null()) return true;
         enter(v, pointer(key), read);
         return false;
     }
     // An object whose keys are names: read(section&, name) for each, sorted by name. `rule` completes "must ..."; it is
-    // what a missing object or a wrong number of entries is refused with.
+    // what a missing object or a wrong number of entries is refused with. With a minimum of 0 it may be missing.
     template <class Read>
     void entries(std::string_view key, std::int64_t minimum, std::optional<std::int64_t> maximum, std::string_view rule,
                  Read read) {

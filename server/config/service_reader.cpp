@@ -24,7 +24,7 @@ void settings_reader::read_service(section& in, const std::string& name) {
     to.name = name;
     const auto pointers = in.list("hosts", to.hosts, host_form);
     for (std::size_t i = 0; i < pointers.size(); ++i) {
-        const auto [first, fresh] = hosts_.emplace(to.hosts[i], pointers[i]);
+        const auto [first, fresh] = hosts_.emplace(to.hosts[i], place_ + pointers[i]);
         if (!fresh) {
             in.refuse(pointers[i], "\"" + to.hosts[i] + "\" is taken by " + first->second +
                                        ": a host leads to one service, so name it once");
@@ -39,10 +39,22 @@ void settings_reader::read_service(section& in, const std::string& name) {
             {{"aks", error_mapping::aks},
              {"managed", error_mapping::managed},
              {"passthrough", error_mapping::passthrough}});
+    read_rate_limit(in, to);
     in.object("cors", [this, &to](section& inner) { read_cors(inner, to); });
     read_routes(in, to);
-    in.not_built({"rate_limit"});
     if (in.reading()) to_.services.push_back(std::move(to));
+}
+
+service& settings_reader::read_service_file(document& from, const std::string& name, const std::string& file) {
+    settings_reader inner{from, to_};
+    inner.hosts_.swap(hosts_);
+    inner.place_ = file + ": ";
+    section root{from, &from.root(), "", nullptr};
+    inner.read_service(root, name);
+    root.refuse_unknown();
+    hosts_.swap(inner.hosts_);
+    warnings_.insert(warnings_.end(), inner.warnings_.begin(), inner.warnings_.end());
+    return to_.services.back();
 }
 
 // A service is open only when that is written out: without auth_mode, keys are needed.
@@ -95,6 +107,23 @@ void settings_reader::require_credentials(section& in, service& to, bool underst
     settle("token", to.token, auth_mode::aml_token,
            "write \"token\": { \"jwks_file\": \"keys/jwks.json\", \"issuer\": \"https://login.contoso.com\", "
            "\"audience\": \"https://ml.azure.com\" }");
+}
+
+void settings_reader::read_rate_limit(section& in, service& to) {
+    const auto read = [&to](section& inner) {
+        rate_limit made;
+        inner.required_number("requests_per_second", made.requests_per_second, "0.001", 1'000'000,
+                              "say how many requests a caller may send in a second, such as 50");
+        inner.integer("burst", made.burst, {1, 1'000'000});
+        using by = rate_limit::caller;
+        const bool understood = inner.word("by", made.by, {{"key", by::key}, {"address", by::address}});
+        if (!inner.reading()) return;
+        if (understood && to.auth == auth_mode::none && made.by == by::key)
+            inner.refuse(inner.pointer("by"), "cannot be \"key\", which it is unless written, because auth_mode is "
+                                              "none: write \"by\": \"address\" to count by client address");
+        to.rate_limit = made;
+    };
+    in.object_or_null("rate_limit", read, "null");
 }
 
 void settings_reader::read_cors(section& in, service& to) {

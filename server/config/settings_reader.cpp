@@ -59,9 +59,11 @@ void settings_reader::read_root(section& in) {
     in.object("timeouts", [this](section& inner) { read_timeouts(inner); });
     const bool off = in.object_or_null("access_log", [this](section& inner) { read_access_log(inner); });
     if (off) to_.access_log.path.reset();
-    in.entries("services", 1, {}, "hold at least one service",
+    in.text("services_dir", to_.services_dir, path_form);
+    in.entries("services", 0, {}, "hold at least one service",
                [this](section& inner, const std::string& name) { read_service(inner, name); });
-    in.not_built({"acme", "client_ca", "user", "trusted_proxies", "dns", "tracing", "default_service", "services_dir"});
+    in.text("default_service", to_.default_service, name_form);
+    in.not_built({"acme", "client_ca", "user", "trusted_proxies", "dns", "tracing"});
 }
 
 void settings_reader::read_tls(section& in) {

@@ -20,6 +20,10 @@ public:
     // Problems go to the document. With `descriptions` every key is described as well.
     void read(std::vector<key_description>* descriptions = nullptr);
 
+    // After that: a file of services_dir, which holds what would stand under services.NAME; problems go to its
+    // document. `file` is what problems elsewhere name it by.
+    service& read_service_file(document&, const std::string& name, const std::string& file);
+
     std::vector<std::string> take_warnings() { return std::exchange(warnings_, {}); }
 
 private:
@@ -34,6 +38,7 @@ private:
     void read_service(section&, const std::string& name);
     void read_authentication(section&, service& to);
     void require_credentials(section&, service& to, bool understood);
+    void read_rate_limit(section&, service& to);
     void read_cors(section&, service& to);
     void read_routes(section&, service& to);
     void read_deployments(section&, service& to);
@@ -53,6 +58,7 @@ private:
     std::vector<std::pair<endpoint, std::string>> addresses_; // to listen on, with the pointer that names each
     std::map<std::string, std::string> hosts_;                // of all services, with the pointer of the first mention
     std::map<std::string, std::string> capped_;               // replicas with a cap, in the same way
+    std::string place_;                                       // what goes before such a pointer: "FILE: " or nothing
 };
 
 } // namespace scoregate::config

@@ -1,6 +1,8 @@
 #include "control/assembly.hpp"
 
 #include <array>
+#include <chrono>
+#include <cmath>
 
 namespace scoregate::control {
 
@@ -11,6 +13,16 @@ routing::admission admission_of(const config::request_settings& settings) {
     made.slots_per_replica = settings.max_concurrent_requests;
     if (settings.max_queue_length) made.queue_length = *settings.max_queue_length;
     return made;
+}
+
+// What follows `before` (null: none yet) with the numbers that are wanted.
+std::shared_ptr<routing::rate_limiter> limiter_of(const config::rate_limit& wanted,
+                                                  const std::shared_ptr<routing::rate_limiter>& before) {
+    const routing::request_rate rate{wanted.requests_per_second, wanted.burst.value_or(static_cast<std::uint32_t>(
+                                                                     std::ceil(wanted.requests_per_second)))};
+    if (!before) return std::make_shared<routing::rate_limiter>(rate);
+    if (before->rate() == rate) return before;
+    return std::make_shared<routing::rate_limiter>(rate, *before, std::chrono::steady_clock::now());
 }
 
 } // namespace
@@ -43,6 +55,9 @@ std::shared_ptr<const routing::snapshot> assembly::build(const config::settings&
         made.require_tls = wanted.require_tls;
         made.open = wanted.auth == config::auth_mode::none;
         if (!made.open) made.allowed = credentials_of(wanted.name);
+        common.limiter = wanted.rate_limit ? limiter_of(*wanted.rate_limit, common.limiter) : nullptr;
+        made.limiter = common.limiter;
+        made.limited_by_address = wanted.rate_limit && wanted.rate_limit->by == config::rate_limit::caller::address;
         made.forward_authorization = wanted.forward_authorization;
         made.error_mapping = wanted.error_mapping;
         made.cors_origins = wanted.cors_origins;

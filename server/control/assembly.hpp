@@ -1,5 +1,6 @@
 // Builds a snapshot from settings, and keeps what must outlive a reload: deployments with their requests in flight and
-// in the queue, the cores' places in the traffic, and the metrics, by service and deployment. Control thread.
+// in the queue, the cores' places in the traffic, what callers have used of rate limits, and the metrics, by service
+// and deployment. Control thread.
 #pragma once
 
 #include "config/model.hpp"
@@ -39,6 +40,7 @@ private:
     struct live {
         std::shared_ptr<routing::deployment> replicas;   // null for a service as a whole
         std::shared_ptr<routing::traffic_places> places; // null for a deployment
+        std::shared_ptr<routing::rate_limiter> limiter;  // null for a deployment, and without rate_limit
         std::shared_ptr<telemetry::service_metrics> metrics;
     };
     using key = std::pair<std::string, std::string>; // service, deployment; "" for a service as a whole

@@ -28,6 +28,9 @@ tls::content_digest digest_of(const config::file_text& read) {
     tls::content_hash hash;
     hash.add(read.problems.empty() ? "" : read.problems.front().message);
     hash.add(read.text);
+    hash.add(read.services.problem);
+    for (const auto& each : read.services.files)
+        for (const auto& part : {each.path, each.problem, each.text}) hash.add(part);
     return hash.finish();
 }
 
@@ -85,7 +88,10 @@ base::task<config::problems> reloader::reload_now(bool insist) {
     };
     auto found = co_await files_.run(where_, lane_, read_limit, std::move(read));
     if (!found) {
-        config::problems hung{{source_.file, "", "cannot be read within 10 s: look at the volume that it is on"}};
+        const auto* const what = running_.services_dir ? "or its services_dir cannot be read within 10 s: look at the "
+                                                         "volumes that they are on"
+                                                       : "cannot be read within 10 s: look at the volume that it is on";
+        config::problems hung{{source_.file, "", what}};
         unit_.refuse({}, hung, true, std::chrono::steady_clock::now());
         co_return hung;
     }
@@ -134,7 +140,9 @@ base::task<> reloader::follow_file() {
         co_await turn_.take();
         auto read = [this, path] {
             watch_.follow({path});
-            return digest_of(config::read_text(source_, true));
+            const auto text = config::read_text(source_, true);
+            watch_.follow(text.services.watched());
+            return digest_of(text);
         };
         const auto seen = co_await files_.run(where_, lane_, read_limit, std::move(read));
         if (seen && unit_.worth_reading(*seen, std::chrono::steady_clock::now()))

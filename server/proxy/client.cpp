@@ -51,6 +51,7 @@ public:
                 base::buffer(on.buffers)},
           exchange_(side_),
           waiting_(on.wheel, this, [](void* self) { static_cast<client*>(self)->cancel(); }) {
+        side_.origin = routing::identity_of_address(side_.address);
         on.opened(*this);
     }
     ~client() override { side_.where.closed(); }

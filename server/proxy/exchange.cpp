@@ -235,6 +235,7 @@ result<void> exchange<Stream>::decide() {
     if (!to) return to.error();
     if (head.verb == http::method::options) return answer_preflight(head, *to->by);
     if (const auto allowed = authorise(head); !allowed) return allowed.error();
+    if (const auto in_time = check_rate(); !in_time) return in_time.error();
     const auto chosen = now_.service->choose(head.forced_deployment, core_.index());
     if (!chosen) return chosen.error();
     now_.target = *chosen;
@@ -277,13 +278,16 @@ result<void> exchange<Stream>::authorise(const http::request_head& head) {
     const auto bearer = std::get<std::string_view>(given);
     if (service.allowed.tokens) {
         const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-        const auto why = core_.tokens.judge(bearer, *service.allowed.tokens, now);
-        if (why != fault::none) return fail(why);
+        const auto verdict = core_.tokens.judge(bearer, *service.allowed.tokens, now);
+        if (verdict.why != fault::none) return fail(verdict.why);
+        now_.caller = verdict.caller;
         metrics().auth_token.add();
         now_.auth = "aml_token";
         return {};
     }
-    switch (service.allowed.keys ? service.allowed.keys->match(bearer) : auth::key_name::none) {
+    const auto which = service.allowed.keys ? service.allowed.keys->match(bearer) : auth::key_name::none;
+    now_.caller = static_cast<std::uint64_t>(which);
+    switch (which) {
     case auth::key_name::none: return fail(fault::auth_wrong);
     case auth::key_name::primary:
         metrics().auth_primary.add();
@@ -295,6 +299,19 @@ result<void> exchange<Stream>::authorise(const http::request_head& head) {
         break;
     }
     return {};
+}
+
+// Whether the caller has not had his share yet.
+template <class Stream>
+result<void> exchange<Stream>::check_rate() const {
+    static_assert(static_cast<std::uint64_t>(auth::key_name::secondary) < routing::rate_limiter::own_places);
+    const auto& service = *now_.service;
+    if (!service.limiter) return {};
+    const auto wait = service.limiter->admit(service.limited_by_address ? client_.origin : now_.caller, now_.head_read);
+    if (wait.count() == 0) return {};
+    auto why = fail(fault::rate_limited);
+    why.retry_after = static_cast<unsigned>(std::chrono::ceil<std::chrono::seconds>(wait).count());
+    return why;
 }
 
 template <class Stream>

@@ -36,10 +36,11 @@ struct client_side {
     std::string_view cipher; // OpenSSL's name, static; empty without TLS
     std::string sni;
     bool resumed;
-    bool finishing;     // no request after the one under way
-    base::buffer in;    // from the client
-    base::buffer out;   // the head that is sent next, with the body's first bytes
-    base::buffer reply; // from the replica
+    bool finishing;           // no request after the one under way
+    base::buffer in;          // from the client
+    base::buffer out;         // the head that is sent next, with the body's first bytes
+    base::buffer reply;       // from the replica
+    std::uint64_t origin = 0; // the address as rate limits count it
 };
 
 enum class ending : std::uint8_t {
@@ -73,6 +74,7 @@ private:
     base::result<bool> find_request();
     base::result<void> decide();
     base::result<void> authorise(const http::request_head&);
+    base::result<void> check_rate() const;
     base::result<void> answer_preflight(const http::request_head&, const routing::route&);
     base::result<void> prepare_request(const http::request_head&, const routing::destination&);
     base::result<bool> ask_for_slot();
@@ -162,6 +164,7 @@ private:
         const routing::target* mirror = nullptr;   // and the one that gets a copy
         telemetry::service_metrics* metrics = nullptr;
         std::string_view auth;                      // who the caller is, as the log has it
+        std::uint64_t caller = 0;                   // and as a rate limit by key counts
         std::string_view allowed_origin;            // of the page that asked, where CORS lets it
         std::size_t method_size = 0, path_size = 0; // of kept_
         http::method verb = http::method::other;

@@ -63,6 +63,7 @@ snapshot::snapshot(config::settings settings, std::vector<service> services)
         by_name_.emplace(services_[i].name, &services_[i]);
         for (const auto& host : settings_.services[i].hosts) by_host_.emplace(host, &services_[i]);
     }
+    if (const auto& name = settings_.default_service) default_ = by_name_.at(*name);
 }
 
 snapshot::located snapshot::locate(const http::request_head& head) const {
@@ -74,9 +75,11 @@ snapshot::located snapshot::locate(const http::request_head& head) const {
         if (found == by_name_.end()) return {};
         return {found->second, rest.substr(name.size())};
     }
-    if (by_host_.empty()) return {};
-    const auto found = by_host_.find(lower_host(without_port(head.host)).view());
-    return found == by_host_.end() ? located{} : located{found->second, head.path};
+    if (!by_host_.empty()) {
+        const auto found = by_host_.find(lower_host(without_port(head.host)).view());
+        if (found != by_host_.end()) return {found->second, head.path};
+    }
+    return {default_, head.path};
 }
 
 const service* snapshot::named_by(const http::request_head& head) const { return locate(head).to; }

@@ -7,6 +7,7 @@
 #include "config/model.hpp"
 #include "http/head.hpp"
 #include "routing/deployment.hpp"
+#include "routing/rate_limiter.hpp"
 #include "routing/traffic.hpp"
 #include "telemetry/service_metrics.hpp"
 #include "tls/replica_trust.hpp"
@@ -47,8 +48,10 @@ struct target {
 struct service {
     std::string name;
     bool require_tls = true;
-    bool open = false;         // to everyone
-    auth::credentials allowed; // else
+    bool open = false;                     // to everyone
+    auth::credentials allowed;             // else
+    std::shared_ptr<rate_limiter> limiter; // null: callers may send as much as they like
+    bool limited_by_address = false;       // else by what authorise() found
     bool forward_authorization = false;
     base::error_mapping error_mapping = base::error_mapping::aks;
     std::vector<std::string> cors_origins; // empty: CORS is off
@@ -88,10 +91,10 @@ public:
     const http::head_limits& head_limits() const { return head_limits_; }
 
     // By `/api/v1/service/<name>/<route>`, `/api/v1/endpoint/<name>/<route>`, or the whole path on a service's own
-    // host. `host` is the Host field, port and case ignored. Paths are compared as they were sent: no decoding, so
-    // nothing can be routed as one thing and read as another; beneath a subtree a path with dot segments, empty
-    // segments or an encoded slash, backslash or dot has no route. fault::no_route or fault::method_not_allowed.
-    // OPTIONS passes where the service has CORS.
+    // host, and on every other host for the default service. `host` is the Host field, port and case ignored. Paths are
+    // compared as they were sent: no decoding, so nothing can be routed as one thing and read as another; beneath a
+    // subtree a path with dot segments, empty segments or an encoded slash, backslash or dot has no route.
+    // fault::no_route or fault::method_not_allowed. OPTIONS passes where the service has CORS.
     base::result<destination> find(const http::request_head&) const;
     // The service that a path or host names, even where its route is unknown: whose metrics and log a refusal belongs
     // to.
@@ -113,6 +116,7 @@ private:
     http::head_limits head_limits_;
     std::vector<service> services_;
     index by_name_, by_host_;
+    const service* default_ = nullptr;
 };
 
 } // namespace scoregate::routing

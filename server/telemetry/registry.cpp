@@ -95,6 +95,23 @@ void requests(page& out, const observations& seen) {
     }
 }
 
+// What scoregate's own limits refused, from the same counts.
+void rejected(page& out, const observations& seen) {
+    using base::fault;
+    out.family("scoregate_rejected_total", "counter", "Requests refused by scoregate's own limits.");
+    for (const auto* of : seen.services)
+        for (const auto kind : {fault::rate_limited, fault::queue_full, fault::queue_timeout, fault::overloaded}) {
+            std::uint64_t sum = 0;
+            for (const auto& core : of->cores())
+                core.requests.for_each([&](fault each, std::uint16_t, std::uint64_t count) {
+                    if (each == kind) sum += count;
+                });
+            if (sum != 0)
+                out.sample({{"service", of->service()}, {"deployment", of->deployment()}, {"fault", base::token(kind)}},
+                           to_text(sum));
+        }
+}
+
 void durations(page& out, const observations& seen, histogram slot::*which, std::string_view name,
                std::string_view help) {
     out.family(name, "histogram", help);
@@ -136,6 +153,7 @@ auto over_cores(const observations& seen, Number core_metrics::*which) {
 
 void services(page& out, const observations& seen) {
     requests(out, seen);
+    rejected(out, seen);
     durations(out, seen, &slot::request_duration, "scoregate_request_duration_seconds",
               "First byte of a request to the last byte of its reply.");
     durations(out, seen, &slot::time_to_first_byte, "scoregate_time_to_first_byte_seconds",

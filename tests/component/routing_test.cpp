@@ -136,6 +136,44 @@ TEST_CASE("with TLS on, the HTTP port redirects reads, refuses the rest and serv
     CHECK(replica.request(0).field("x-forwarded-proto") == "http");
 }
 
+TEST_CASE("the default service is scored by the bare path, on any host, by its own rules") {
+    scripted_replica replica(always(ok("{}"))), other(always(ok("{}")));
+    auto settings = settings_of({service_of("iris", {&other}), service_of("rose", {&replica})});
+    settings.services[0].hosts = {"iris.contoso.com"};
+    settings.default_service = "rose";
+    const auto secret = std::string(40, 'p');
+    settings.services[1].keys = config::key_files{"primary", {}};
+    checked_proxy proxy(over::tls, settings);
+    proxy.keys["rose"] = std::make_shared<auth::service_keys>(secret);
+    proxy.reload(settings);
+    const auto to = [](const std::string& path, const std::string& host, const std::string& fields) {
+        return "POST " + path + " HTTP/1.1\r\nHost: " + host + "\r\n" + fields + "Content-Length: 2\r\n\r\n{}";
+    };
+    const std::string key = "Authorization: Bearer " + secret + "\r\n";
+    test_client client(proxy.port(), proxy.terms());
+    check_fault(client.ask(to("/score", "www.contoso.com", "")), 401, "auth_missing", "client");
+    CHECK(client.ask(to("/score", "www.contoso.com", key)).status() == 200);
+    CHECK(client.ask(to("/score", "127.0.0.1:8443", key)).status() == 200);
+    CHECK(client.ask(to("/score", "iris.contoso.com", "")).status() == 200);
+    CHECK(client.ask(get("/")).body == "Healthy");
+    check_fault(client.ask(to("/", "www.contoso.com", key)), 404, "no_route", "client");
+    check_fault(client.ask(to("/api/v1/service/lily/score", "a", key)), 404, "no_route", "client");
+    CHECK(replica.requests() == 2);
+    CHECK(replica.request(0).first_line == "POST /score HTTP/1.1");
+    CHECK(proxy.record(1).value("service", "") == "rose");
+    CHECK(proxy.record(5).value("service", "") == "rose");
+    CHECK_FALSE(proxy.record(6).contains("service"));
+
+    client_terms clear;
+    clear.tls = false;
+    test_client in_clear(proxy.port(proxy::entrance::http), clear);
+    CHECK(in_clear.ask(to("/score", "www.contoso.com", key)).status() == 200); // require_tls is off
+    settings.services[1].require_tls = true;
+    proxy.reload(settings);
+    check_fault(in_clear.ask(to("/score", "www.contoso.com", key)), 403, "https_required", "client");
+    CHECK(in_clear.ask(get("/score")).field("location") == "https://www.contoso.com/score");
+}
+
 TEST_CASE("a service without an address for its replica has no ready replica") {
     scripted_replica unused(always(ok("{}")));
     auto settings = settings_of({service_of("iris", {&unused})});

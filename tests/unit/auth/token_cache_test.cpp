@@ -31,7 +31,7 @@ bool verified(auth::token_cache& cache, const std::string& token, const auth::to
     const auto before = allocations();
     const auto said = cache.judge(token, by, at);
     const bool allocated = allocations() != before;
-    CHECK(said == fault::none);
+    CHECK(said.why == fault::none);
     return allocated;
 }
 
@@ -55,9 +55,9 @@ TEST_CASE("what is refused is not remembered, nor does it make anything else be 
     const auto token = token_of(1);
     CHECK(verified(cache, token, *by));
     for (int i = 0; i < 3; ++i) {
-        CHECK(cache.judge(token + "AAAA", *by, now) == fault::auth_wrong);
-        CHECK(cache.judge("a.b", *by, now) == fault::auth_malformed);
-        CHECK(cache.judge(std::string(100'000, 'a'), *by, now) == fault::auth_malformed);
+        CHECK(cache.judge(token + "AAAA", *by, now).why == fault::auth_wrong);
+        CHECK(cache.judge("a.b", *by, now).why == fault::auth_malformed);
+        CHECK(cache.judge(std::string(100'000, 'a'), *by, now).why == fault::auth_malformed);
     }
     CHECK_FALSE(verified(cache, token, *by));
 }
@@ -68,8 +68,8 @@ TEST_CASE("a token is known until it expires, the skew included") {
     const auto token = token_of(1, 100s);
     CHECK(verified(cache, token, *by));
     CHECK_FALSE(verified(cache, token, *by, now + 159s));
-    CHECK(cache.judge(token, *by, now + 160s) == fault::auth_expired);
-    CHECK(cache.judge(token, *by, now + 161s) == fault::auth_expired);
+    CHECK(cache.judge(token, *by, now + 160s).why == fault::auth_expired);
+    CHECK(cache.judge(token, *by, now + 161s).why == fault::auth_expired);
     CHECK(verified(cache, token, *by)); // forgotten
 }
 
@@ -83,8 +83,8 @@ TEST_CASE("another verifier knows nothing of what one has verified") {
     CHECK(verified(cache, token, *by));
     CHECK(verified(cache, token, *same));
     CHECK_FALSE(verified(cache, token, *by));
-    CHECK(cache.judge(token, *wine, now) == fault::auth_wrong);
-    CHECK(cache.judge(token, *rotated, now) == fault::auth_wrong);
+    CHECK(cache.judge(token, *wine, now).why == fault::auth_wrong);
+    CHECK(cache.judge(token, *rotated, now).why == fault::auth_wrong);
 }
 
 TEST_CASE("the cache is bounded, and the least used go first") {

@@ -48,13 +48,28 @@ TEST_CASE("tokens signed with RS256 or ES256 are good until they expire") {
         INFO(key->kid);
         const auto good = verifier().verify(key->sign(claims_at(now)), now);
         REQUIRE(good.has_value());
-        CHECK(*good == now + 3600s + 60s);
+        CHECK(good->good_until == now + 3600s + 60s);
         CHECK(said(key->sign({{"alg", key->rsa ? "RS256" : "ES256"}}, claims_at(now))).empty()); // no kid: every key
     }
     const signing_key stranger(key_kind::ec_p256, "stranger");
     CHECK(said(stranger.sign({{"alg", "ES256"}}, claims_at(now))) == "auth_wrong");
     CHECK(said(stranger.sign({{"alg", "ES256"}, {"kid", "ec"}}, claims_at(now))) == "auth_wrong");
     CHECK(said(stranger.sign(claims_at(now))) == "auth_wrong"); // an unknown kid
+}
+
+TEST_CASE("a caller is who the token is about, whichever token he has") {
+    const auto caller = [](const std::string& subject, int lifetime) {
+        auto claims = claims_at(now);
+        claims["exp"] = now.time_since_epoch().count() + lifetime;
+        if (!subject.empty()) claims["sub"] = subject;
+        const auto good = verifier().verify(ec().sign(claims), now);
+        REQUIRE(good.has_value());
+        CHECK(good->caller >= 4); // where the places of keys end
+        return good->caller;
+    };
+    CHECK(caller("a", 10) == caller("a", 20));
+    CHECK(caller("a", 10) != caller("b", 10));
+    CHECK(caller("", 10) != caller("", 20)); // about nobody: each token is a caller
 }
 
 TEST_CASE("keys of one name are all tried, and every core may do so at once") {

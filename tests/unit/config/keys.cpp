@@ -71,6 +71,7 @@ json expected_node(const key_description& key, const std::vector<key_description
         }
     }
     if (key.minimum) node[minimum] = *key.minimum;
+    if (!key.least.empty()) node["minimum"] = json::parse(key.least);
     if (key.maximum) node[maximum] = *key.maximum;
     return node;
 }
@@ -112,7 +113,9 @@ std::string expected_row(const key_description& key) {
     replace_all(type, "array", "list");
     std::string range;
     const auto add = [&range](const std::string& part) { range += (range.empty() ? "" : ", ") + part; };
-    if (key.minimum && key.maximum) {
+    if (!key.least.empty()) {
+        add(key.least + ".." + std::to_string(*key.maximum));
+    } else if (key.minimum && key.maximum) {
         const auto from = std::to_string(*key.minimum);
         add(key.minimum == key.maximum ? "exactly " + from : from + ".." + std::to_string(*key.maximum));
     } else if (key.minimum) {
@@ -149,7 +152,7 @@ TEST_CASE("the schema's root is closed and knows that TLS needs a whole pair, at
     const auto root = schema();
     CHECK(root.at("type") == "object");
     CHECK(root.at("additionalProperties") == false);
-    CHECK(root.at("required") == json{"services"});
+    CHECK(root.at("anyOf") == R"([{"required": ["services"]}, {"required": ["services_dir"]}])"_json);
     CHECK(root.at("if").at("properties").at("allowInsecureConnections").at("const") == true);
     CHECK(root.at("else").at("$ref") == "#/$defs/pair");
     CHECK(root.at("else").at("properties").at("certificates").at("items").at("$ref") == "#/$defs/pair");

@@ -217,6 +217,10 @@ TEST_CASE("what is wrong is refused at its pointer, with what to do") {
         same("/services", "", "is missing: it must hold at least one service"),
         same("/services", "{}", "must hold at least one service"),
         same("/services", "[]", "must be an object, not a list"),
+        same("/default_service", "\"wine\"", "\"wine\" is not one of the services"),
+        same("/default_service", "\"Iris\"", "is not one of the services: name one of them, or write null"),
+        same("/default_service", "\"\"", "is not a name"),
+        same("/default_service", "[]", "must be a string or null"),
         same("/services/iris/deployments", "", "must hold 1 to 20 deployments"),
         same("/services/iris/deployments", "{}", "must hold 1 to 20 deployments"),
         same(blue + "/replicas", "", "is missing: give a list with at least one"),
@@ -255,14 +259,21 @@ TEST_CASE("what is wrong is refused at its pointer, with what to do") {
 
 TEST_CASE("keys of the contract that are not built are named as such") {
     const std::string at =
-        GENERATE("/acme", "/client_ca", "/user", "/trusted_proxies", "/dns", "/tracing", "/default_service",
-                 "/services_dir", "/listen/proxy_protocol", "/admin/token_file", "/limits/max_connections_per_ip",
-                 "/limits/allow", "/limits/deny", "/services/iris/mirror_traffic", "/services/iris/rate_limit",
-                 "/services/iris/deployments/blue/readiness_probe");
+        GENERATE("/acme", "/client_ca", "/user", "/trusted_proxies", "/dns", "/tracing", "/listen/proxy_protocol",
+                 "/admin/token_file", "/limits/max_connections_per_ip", "/limits/allow", "/limits/deny",
+                 "/services/iris/mirror_traffic", "/services/iris/deployments/blue/readiness_probe");
     const std::string value = GENERATE("null", "[]");
     const auto result = written{changed(at, value)}.load();
     REQUIRE(pointers(result.problems) == at + "\n");
     CHECK_THAT(result.problems[0].message, Catch::EndsWith("\" is not built yet; remove it"));
+}
+
+TEST_CASE("one service may be the default") {
+    CHECK_FALSE(written{valid().dump()}.load().value.value().default_service);
+    CHECK_FALSE(written{changed("/default_service", "null")}.load().value.value().default_service);
+    const written file{changed("/default_service", "\"iris\"")};
+    CHECK(file.load().value.value().default_service == "iris");
+    CHECK(pointers(file.load_with({"default_service=rose"}).problems) == "/default_service\n");
 }
 
 TEST_CASE("a host leads to one service") {
@@ -344,6 +355,12 @@ TEST_CASE("a syntax error is told with line and column") {
     CHECK(result.problems[0].pointer.empty());
     CHECK_THAT(result.problems[0].message, Catch::StartsWith("is not JSON: parse error at line ") &&
                                                Catch::Contains(one.fragment) && Catch::Contains("comma"));
+}
+
+TEST_CASE("a number beyond all bounds is a problem like others") {
+    const auto problems = written{changed("/workers", "1").replace(0, 1, "{\"x\": 1e999, ")}.load().problems;
+    REQUIRE(problems.size() == 1);
+    CHECK_THAT(problems[0].message, Catch::StartsWith("is not JSON: number overflow"));
 }
 
 TEST_CASE("a file that is no object or no file at all is refused") {

@@ -187,11 +187,31 @@ TEST_CASE("origins are kept as browsers send them") {
     CHECK(loaded(with(iris + "/cors", R"({"allow_origins": ["*"]})")).cors_origins == texts{"*"});
 }
 
+TEST_CASE("a rate limit: of each key, or of each address; the burst is a second's by default") {
+    CHECK_FALSE(loaded(valid()).rate_limit);
+    CHECK_FALSE(loaded(with(iris + "/rate_limit", "null")).rate_limit);
+    auto tree = with(iris + "/rate_limit", R"({"requests_per_second": 50, "burst": 100, "by": "address"})");
+    using by = rate_limit::caller;
+    CHECK(loaded(tree).rate_limit == rate_limit{50, 100, by::address});
+    tree["services"]["iris"]["rate_limit"] = {{"requests_per_second", 0.25}, {"by", "address"}};
+    CHECK(loaded(tree).rate_limit == rate_limit{0.25, {}, by::address});
+    tree["services"]["iris"] = {{"keys", {{"primary_file", "k"}}},
+                                {"rate_limit", {{"requests_per_second", 1e6}}},
+                                {"deployments", tree["services"]["iris"]["deployments"]}};
+    CHECK(loaded(tree).rate_limit == rate_limit{1e6, {}, by::key});
+    const auto set = written{tree.dump()}.load_with(
+        {"services.iris.rate_limit.requests_per_second=0.5", "services.iris.rate_limit.burst=7"});
+    CHECK(lines(set.problems) == texts{});
+    REQUIRE(set.value);
+    CHECK(set.value->services.at(0).rate_limit == rate_limit{0.5, 7, by::key});
+}
+
 TEST_CASE("what is wrong with a service is refused at its pointer, with what to do") {
     struct row {
         std::string at, value, pointer, fragment;
     };
     const auto settings = blue + "/request_settings";
+    const auto rate = iris + "/rate_limit/requests_per_second";
     const auto one = GENERATE_COPY(values<row>({
         {iris + "/traffic", R"({"blue": 99})", iris + "/traffic", "sums to 99: make it 100, or 0"},
         {iris + "/traffic", R"({"blue": 101})", iris + "/traffic/blue", "from 0 to 100"},
@@ -223,6 +243,25 @@ TEST_CASE("what is wrong with a service is refused at its pointer, with what to 
         {iris + "/routes", R"({"score": {"path": "/s", "methods": ["OPTIONS"]}})", iris + "/routes/score/methods/0",
          "cors"},
         {iris + "/routes", R"({"score": {"path": "/s", "methods": []}})", iris + "/routes/score/methods", "is empty"},
+        {iris + "/rate_limit", "50", iris + "/rate_limit", "must be an object or null"},
+        {iris + "/rate_limit", R"({"by": "address"})", rate, "is missing: say how many requests"},
+        {iris + "/rate_limit", R"({"requests_per_second": 0, "by": "address"})", rate, "from 0.001 to 1000000, not 0"},
+        {iris + "/rate_limit", R"({"requests_per_second": 0.0009, "by": "address"})", rate, "from 0.001 to 1000000"},
+        {iris + "/rate_limit", R"({"requests_per_second": 1000000.5, "by": "address"})", rate, "from 0.001 to 1000000"},
+        {iris + "/rate_limit", R"({"requests_per_second": -1, "by": "address"})", rate, "a number from 0.001"},
+        {iris + "/rate_limit", R"({"requests_per_second": "50", "by": "address"})", rate, "not the string \"50\""},
+        {iris + "/rate_limit", R"({"requests_per_second": null, "by": "address"})", rate, "not null"},
+        {iris + "/rate_limit", R"({"requests_per_second": 1, "burst": 0, "by": "address"})", iris + "/rate_limit/burst",
+         "from 1 to 1000000, or null"},
+        {iris + "/rate_limit", R"({"requests_per_second": 1, "burst": 1.5, "by": "address"})",
+         iris + "/rate_limit/burst", "must be an integer"},
+        {iris + "/rate_limit", R"({"requests_per_second": 1, "by": "ip"})", iris + "/rate_limit/by",
+         "must be \"key\" or \"address\""},
+        {iris + "/rate_limit", R"({"requests_per_second": 1})", iris + "/rate_limit/by", "write \"by\": \"address\""},
+        {iris + "/rate_limit", R"({"requests_per_second": 1, "by": "key"})", iris + "/rate_limit/by",
+         "write \"by\": \"address\""},
+        {iris + "/rate_limit", R"({"requests_per_second": 1, "by": "address", "rate": 1})", iris + "/rate_limit/rate",
+         "is not a key of scoregate"},
         {blue + "/host_header", "\"http://a\"", blue + "/host_header", "write HOST or HOST:PORT"},
         {blue + "/host_header", "\"a:0\"", blue + "/host_header", "write HOST or HOST:PORT"},
         {settings + "/max_concurrent_requests_per_instance", "0", settings + "/max_concurrent_requests_per_instance",

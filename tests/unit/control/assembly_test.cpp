@@ -98,6 +98,33 @@ TEST_CASE("a build forgets nothing that is in flight, and no count") {
     CHECK(at.build.counts().back().metrics->cores().at(1).bytes_in.value() == 7);
 }
 
+TEST_CASE("what callers have used of a rate limit outlives a build, also of one with other numbers") {
+    fixture at;
+    auto wanted = service_named("iris", {local});
+    const auto limiter = [&] { return at.of(settings_of({wanted}))->services().at(0).limiter; };
+    CHECK_FALSE(limiter());
+    wanted.rate_limit = config::rate_limit{0.001, 2, config::rate_limit::caller::address};
+    const auto now = std::chrono::steady_clock::now();
+    const auto first = limiter();
+    REQUIRE(first);
+    CHECK(first->rate() == routing::request_rate{0.001, 2});
+    CHECK(at.of(settings_of({wanted}))->services().at(0).limited_by_address);
+    CHECK(first->admit(1, now) == 0ns);
+    CHECK(limiter() == first);
+
+    wanted.rate_limit = config::rate_limit{1.5, {}, config::rate_limit::caller::key};
+    const auto second = limiter();
+    CHECK(second->rate() == routing::request_rate{1.5, 2}); // rounded up
+    CHECK_FALSE(at.of(settings_of({wanted}))->services().at(0).limited_by_address);
+    const auto then = std::chrono::steady_clock::now();
+    CHECK(second->admit(1, then) == 0ns);
+    CHECK(second->admit(1, then) > 0ns); // the first of two had been used before
+    wanted.rate_limit.reset();
+    CHECK_FALSE(limiter());
+    wanted.rate_limit = config::rate_limit{};
+    CHECK(limiter()->rate() == routing::request_rate{1, 1});
+}
+
 TEST_CASE("a service that is gone is gone from what is shown, and lives for who still uses it") {
     fixture at;
     const auto iris = service_named("iris", {local}), digits = service_named("digits", {local});

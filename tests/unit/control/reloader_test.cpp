@@ -206,6 +206,70 @@ TEST_CASE("a file that is replaced is read by itself, a broken one only after it
     CHECK(at.published.size() == 1);
 }
 
+TEST_CASE("services_dir is followed: files added, changed, removed, half written, and swapped by Kubernetes") {
+    namespace fs = std::filesystem;
+    fixture at;
+    const auto root = at.folder.path() / "services";
+    const auto with_replica = [](int port) {
+        auto service = valid()["services"]["iris"];
+        service["deployments"]["blue"]["replicas"] = {"http://127.0.0.1:" + std::to_string(port)};
+        return service.dump();
+    };
+    const auto shown = [&] { // names and ports
+        std::string text;
+        for (const auto& each : at.reload->running().services)
+            text += each.name + std::to_string(each.deployments.at(0).replicas.at(0).port) + " ";
+        return text;
+    };
+    const auto becomes = [&](const std::string& wanted) {
+        at.run_until([&] { return shown() == wanted; });
+        CHECK(at.published.back()->services().size() == at.reload->running().services.size());
+    };
+    fs::create_directory(root);
+    base::gate inside;
+    base::spawn(at.io.get_executor(), inside, at.reload->follow_file());
+    auto text = valid();
+    text["services_dir"] = "services";
+    text["services"] = nlohmann::json::object();
+    at.folder.write("services/rose.json", with_replica(1));
+    at.write(text.dump());
+    becomes("rose1 ");
+    at.folder.write("services/lily.json", with_replica(2)); // the main file has not changed since
+    becomes("lily2 rose1 ");
+    at.folder.write("services/rose.json", with_replica(3));
+    becomes("lily2 rose3 ");
+    fs::remove(root / "lily.json");
+    becomes("rose3 ");
+    CHECK(at.past().failed == 0);
+
+    at.folder.write("services/wine.json", "{");
+    at.run_until([&] { return at.reload->unit().waiting(); });
+    at.folder.write("services/wine.json", with_replica(4));
+    becomes("rose3 wine4 ");
+    CHECK(at.past().failed == 0); // it was waited for
+
+    at.folder.write("services/rose.json", with_replica(5)); // all or nothing
+    at.folder.write("services/wine.json", "{}");
+    at.run_until([&] { return at.past().failed == 1; });
+    CHECK(shown() == "rose3 wine4 ");
+    CHECK(at.past().last_problems.at(0).file == (root / "wine.json").string());
+    fs::remove(root / "wine.json");
+    becomes("rose5 ");
+    CHECK(at.past().last_succeeded);
+
+    fs::create_directory(root / "..one");
+    fs::create_directory(root / "..two");
+    at.folder.write("services/..one/lily.json", with_replica(6));
+    at.folder.write("services/..two/lily.json", with_replica(7));
+    fs::create_symlink("..one", root / "..data");
+    fs::create_symlink("..data/lily.json", root / "lily.json");
+    becomes("lily6 rose5 ");
+    fs::create_symlink("..two", root / "..tmp");
+    fs::rename(root / "..tmp", root / "..data");
+    becomes("lily7 rose5 ");
+    CHECK(at.past().failed == 1);
+}
+
 TEST_CASE("TLS is switched on and off by a reload, and only with a pair that a start would take") {
     const auto identity = tests::make_hierarchy();
     fixture at;

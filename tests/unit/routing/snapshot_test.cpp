@@ -18,8 +18,9 @@ struct named_service {
     std::vector<std::string> origins = {};
 };
 
-snapshot make_snapshot(const std::vector<named_service>& wanted) {
+snapshot make_snapshot(const std::vector<named_service>& wanted, std::optional<std::string> by_default = {}) {
     config::settings settings;
+    settings.default_service = std::move(by_default);
     std::vector<service> services;
     for (const auto& each : wanted) {
         config::service written;
@@ -129,6 +130,36 @@ TEST_CASE("routes by host: port and case do not matter") {
         INFO(row.host << row.path);
         CHECK(routed(request(row.path, row.host)) == row.to);
     }
+}
+
+TEST_CASE("the default service gets what names no other") {
+    const auto where =
+        make_snapshot({{"digits", {}}, {"iris", {"iris.contoso.com"}}, {"rose", {"rose.contoso.com"}}}, "rose");
+    struct row {
+        std::string host, path, to;
+    };
+    const std::vector<row> rows{
+        {"www.contoso.com", "/score", "rose /score"},
+        {"10.0.0.1:8443", "/score", "rose /score"},
+        {"", "/score", "rose /score"}, // HTTP/1.0
+        {"rose.contoso.com", "/swagger.json", "rose /swagger.json"},
+        {"iris.contoso.com", "/score", "iris /score"},
+        {"www.contoso.com", "/", "no_route"},
+        {"www.contoso.com", "/nothing", "no_route"},
+        {"www.contoso.com", "*", "no_route"},
+        {"www.contoso.com", "/api/v1/service/digits/score", "digits /score"},
+        {"www.contoso.com", "/api/v1/service/unknown/score", "no_route"},
+        {"www.contoso.com", "/api/v1/endpoint/unknown/score", "no_route"},
+        {"iris.contoso.com", "/nothing", "no_route"}, // not handed on
+    };
+    for (const auto& row : rows) {
+        INFO(row.host << row.path);
+        CHECK(routed(request(row.path, row.host), where) == row.to);
+    }
+    CHECK(where.named_by(request("/nothing", "www.contoso.com"))->name == "rose");
+    CHECK(where.named_by(request("/api/v1/service/unknown/score")) == nullptr);
+    const auto without_hosts = make_snapshot({{"iris", {}}}, "iris");
+    CHECK(routed(request("/score"), without_hosts) == "iris /score");
 }
 
 TEST_CASE("methods: GET, HEAD and POST, and only where there is a route") {

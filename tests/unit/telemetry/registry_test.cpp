@@ -65,6 +65,7 @@ TEST_CASE("a page without services still names every family") {
                                             "scoregate_overhead_seconds histogram",
                                             "scoregate_queue_depth gauge",
                                             "scoregate_queue_wait_seconds histogram",
+                                            "scoregate_rejected_total counter",
                                             "scoregate_reloads_total counter",
                                             "scoregate_replica_connects_total counter",
                                             "scoregate_reply_bytes_total counter",
@@ -110,6 +111,25 @@ TEST_CASE("requests of all cores are one sample per status code and fault") {
           "scoregate_requests_total{service=\"iris\",deployment=\"blue\",code=\"502\",fault=\"connect_failed\"} 1\n"
           "scoregate_requests_total{service=\"iris\",deployment=\"blue\",code=\"502\",fault=\"model_error\"} 1\n"
           "scoregate_requests_total{service=\"\",deployment=\"\",code=\"404\",fault=\"no_route\"} 1\n");
+}
+
+TEST_CASE("what limits refused is one sample per limit, whatever its status, and nothing else is in it") {
+    using base::fault;
+    service_metrics whole("iris", "", 2), blue("iris", "blue", 2), unmatched("", "", 2);
+    for (int i = 0; i < 3; ++i) whole.at(i % 2).requests.add(fault::rate_limited, 429);
+    blue.at(0).requests.add(fault::queue_full, 503);
+    blue.at(1).requests.add(fault::queue_full, 429); // error_mapping was changed
+    blue.at(1).requests.add(fault::queue_timeout, 503);
+    blue.at(1).requests.add(fault::overloaded, 503);
+    for (const auto other : {fault::none, fault::draining, fault::no_ready_replica, fault::auth_wrong})
+        blue.at(0).requests.add(other, 503);
+    unmatched.at(0).requests.add(fault::no_route, 404);
+    const service_metrics* const all[] = {&unmatched, &whole, &blue};
+    CHECK(family(prometheus_text({.services = all}), "scoregate_rejected_total") ==
+          "scoregate_rejected_total{service=\"iris\",deployment=\"\",fault=\"rate_limited\"} 3\n"
+          "scoregate_rejected_total{service=\"iris\",deployment=\"blue\",fault=\"queue_full\"} 2\n"
+          "scoregate_rejected_total{service=\"iris\",deployment=\"blue\",fault=\"queue_timeout\"} 1\n"
+          "scoregate_rejected_total{service=\"iris\",deployment=\"blue\",fault=\"overloaded\"} 1\n");
 }
 
 TEST_CASE("buckets are cumulative, in seconds, and end with +Inf, sum and count") {
