@@ -5,8 +5,8 @@ namespace scoregate::app {
 checked check(const config::source& source) {
     checked found;
     const auto text = config::read_text(source, false);
-    found.content = control::digest_of(text);
     auto loaded = config::load(source, text);
+    if (loaded.value) found.content = control::digest_of(text, control::ca_files_of(loaded.value->services));
     found.problems = std::move(loaded.problems);
     found.warnings = std::move(loaded.warnings);
     const auto& settings = loaded.value;

@@ -31,7 +31,7 @@ process::process(config::source source, checked found)
                 names_, [this](std::shared_ptr<const routing::snapshot> next) { publish(std::move(next)); }),
       reloading_(where()),
       unmatched_(std::make_shared<telemetry::service_metrics>("", "", core_count_)),
-      collected_(std::make_shared<base::byte_budget>()),
+      held_bodies_(std::make_shared<proxy::held_bodies>()),
       insecure_(settings_.allow_insecure_connections),
       drain_timer_(where()) {
     tls_.adopt(std::move(found.tls), settings_);
@@ -112,7 +112,7 @@ base::task<> process::start() {
     for (unsigned i = 0; i < core_count_; ++i) {
         auto* const channel = access_log_ ? &access_log_->at(i) : nullptr;
         cores_.push_back(
-            std::make_unique<proxy::core>(i, first, std::move(first_contexts_[i]), unmatched_, collected_, channel));
+            std::make_unique<proxy::core>(i, first, std::move(first_contexts_[i]), unmatched_, held_bodies_, channel));
         dealing_.cores.push_back(cores_.back().get());
     }
     for (const auto& each : entries_) {

@@ -104,7 +104,7 @@ private:
     config::problems reload_problems_; // of the last one
     std::unique_ptr<telemetry::access_log> access_log_;
     std::shared_ptr<telemetry::service_metrics> unmatched_;
-    std::shared_ptr<base::byte_budget> collected_;
+    std::shared_ptr<proxy::held_bodies> held_bodies_;
     std::vector<tls::ssl_ctx_ptr> first_contexts_; // until the cores are made
     std::vector<std::unique_ptr<proxy::core>> cores_;
     proxy::dealing dealing_;

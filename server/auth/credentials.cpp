@@ -21,7 +21,8 @@ credential_load load(const std::string& service, const config::token_settings& s
                      const std::string& config_file) {
     credential_load loaded;
     const auto refuse = [&](std::string why) {
-        loaded.problems.push_back({config_file, settings.pointer + "/jwks_file", std::move(why)});
+        loaded.problems.push_back(
+            {settings.file.empty() ? config_file : settings.file, settings.pointer + "/jwks_file", std::move(why)});
     };
     const auto& path = settings.jwks_file;
     const auto room = std::make_unique_for_overwrite<char[]>(max_key_set_size + 1);
@@ -48,6 +49,10 @@ credential_load load(const std::string& service, const config::token_settings& s
 
 std::string credential_source::unit() const {
     return (std::holds_alternative<config::key_files>(settings) ? "keys:" : "jwks:") + service;
+}
+
+const std::string& credential_source::file() const {
+    return std::visit([](const auto& each) -> const std::string& { return each.file; }, settings);
 }
 
 const std::string& credential_source::pointer() const {

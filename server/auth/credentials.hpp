@@ -28,6 +28,7 @@ struct credential_source {
     std::variant<config::key_files, config::token_settings> settings;
 
     std::string unit() const;               // "keys:iris", "jwks:iris"
+    const std::string& file() const;        // that names them, if that is not the main one
     const std::string& pointer() const;     // in the configuration
     std::vector<std::string> files() const; // absolute paths
     friend bool operator==(const credential_source&, const credential_source&) = default;

@@ -123,7 +123,7 @@ private:
             return refuse(at_ + "is not a valid RSA key: " + make_it);
         const auto bits = bits_of(modulus);
         if (bits < key_set::min_rsa_bits || bits > key_set::max_rsa_bits)
-            return skip("it has " + std::to_string(bits) + " bits, and 2048 to 8192 are accepted");
+            return skip("it has " + std::to_string(bits) + " bits, and 2048 to 4096 are accepted");
         cjose_jwk_rsa_keyspec wanted{};
         wanted.n = bytes_of(modulus);
         wanted.nlen = modulus.size();
@@ -174,8 +174,9 @@ std::optional<std::string> key_set::payload_of(std::string_view token, signature
     const auto* const alg =
         jws ? cjose_header_get(cjose_jws_get_protected(jws.get()), CJOSE_HDR_ALG, nullptr) : nullptr;
     if (alg == nullptr || std::string_view(alg) != name_of(by)) return std::nullopt;
+    std::size_t tries = 0; // bounded: anybody can have this done
     const bool verified = std::ranges::any_of(keys_, [&](const key& each) {
-        return each.algorithm == by && (kid == nullptr || each.kid == *kid) &&
+        return each.algorithm == by && (kid == nullptr || each.kid == *kid) && ++tries <= max_tries &&
                cjose_jws_verify(jws.get(), each.value.get(), nullptr);
     });
     ERR_clear_error(); // or the next TLS operation of this thread would take the failure for its own

@@ -18,11 +18,12 @@ enum class signature_algorithm : std::uint8_t { rs256, es256 };
 
 class key_set {
 public:
-    static constexpr std::size_t max_keys = 64; // without `kid` a token is tried with each
-    static constexpr std::size_t min_rsa_bits = 2048, max_rsa_bits = 8192;
+    static constexpr std::size_t max_keys = 64;
+    static constexpr std::size_t max_tries = 4; // of keys that a token may be signed with: those of its `kid`, or all
+    static constexpr std::size_t min_rsa_bits = 2048, max_rsa_bits = 4096;
 
-    // The payload, if one of the keys has signed `token`: a key of that algorithm and, unless null, of that name.
-    // `token` has three parts of base64url, and its header says `by`.
+    // The payload, if one of the keys has signed `token`: a key of that algorithm and, unless null, of that name; of
+    // several the first max_tries. `token` has three parts of base64url, and its header says `by`.
     std::optional<std::string> payload_of(std::string_view token, signature_algorithm by, const std::string* kid) const;
 
     struct jwk_deleter {

@@ -18,7 +18,7 @@ class token_cache {
 public:
     using time_point = token_verifier::time_point;
 
-    static constexpr std::size_t rows = 512, places = 8; // 4,096 tokens, 160 KiB, taken when the first one comes
+    static constexpr std::size_t rows = 512, places = 8; // 4,096 tokens, 192 KiB, taken when the first one comes
 
     struct verdict {
         base::fault why = base::fault::none; // none: the token is good

@@ -116,7 +116,8 @@ base::result<token_verifier::verified> token_verifier::judge(std::string_view te
     const auto good_until = *expires + skew;
     if (now >= good_until) return fail(fault::auth_expired);
     const auto* const subject = text_of(*claims, "sub");
-    return verified{good_until, number_of(subject != nullptr ? std::string_view(*subject) : token)};
+    return verified{good_until,
+                    number_of(subject != nullptr ? std::string_view(*subject) : token.substr(0, token.rfind('.')))};
 }
 
 } // namespace scoregate::auth

@@ -83,7 +83,7 @@ inline constexpr std::array<fault_row, fault_count> fault_table{{
     {fault::no_route, "no_route", 404, 404, side::client,
      "No route found or no valid deployments to route to, please check the path: {detail}"},
     {fault::no_deployment, "no_deployment", 404, 404, side::client,
-     "No valid deployments to route to for service {service}: {detail}"},
+     "No route found or no valid deployments to route to, please check that {detail}"},
     {fault::method_not_allowed, "method_not_allowed", 405, 405, side::client, "The route takes {detail}"},
     {fault::rate_limited, "rate_limited", 429, 429, side::client,
      "Too many requests for service {service} from this caller: its rate_limit is reached"},

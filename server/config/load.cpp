@@ -143,6 +143,8 @@ void read_part(service_document& part, settings_reader& reader, const document& 
     auto& made = reader.read_service_file(tree, from->name, from->path);
     make_absolute(made, folder_of(from->path));
     if (made.keys) made.keys->file = from->path;
+    if (made.token) made.token->file = from->path;
+    for (auto& each : made.deployments) each.replica_tls.file = from->path;
     refuse_one_file_for_both_keys(made, tree);
 }
 

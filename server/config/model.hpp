@@ -113,6 +113,7 @@ struct replica_tls {
     std::optional<std::string> ca_file;     // absolute; null: the system's certificates
     std::optional<std::string> server_name; // null: the host of the replica's URL
     std::string pointer = {};               // of the object in the configuration, or of where it would be
+    std::string file = {};                  // that has it, if that is not the main one
 };
 
 struct deployment {
@@ -145,6 +146,7 @@ struct token_settings {
     std::string audience;                  // what the claim `aud` has to be or to contain
     std::string service_claim = "service"; // the claim that has to be or to contain the name of the service
     std::string pointer = {};              // of the object in the configuration: /services/iris/token
+    std::string file = {};                 // that has it, if that is not the main one
 
     // The same tokens, whichever service takes them.
     friend bool operator==(const token_settings& a, const token_settings& b) {

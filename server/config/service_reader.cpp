@@ -24,7 +24,7 @@ void settings_reader::read_service(section& in, const std::string& name) {
     to.name = name;
     const auto pointers = in.list("hosts", to.hosts, host_form);
     for (std::size_t i = 0; i < pointers.size(); ++i) {
-        const auto [first, fresh] = hosts_.emplace(to.hosts[i], place_ + pointers[i]);
+        const auto [first, fresh] = all_.hosts.emplace(to.hosts[i], place_ + pointers[i]);
         if (!fresh) {
             in.refuse(pointers[i], "\"" + to.hosts[i] + "\" is taken by " + first->second +
                                        ": a host leads to one service, so name it once");
@@ -46,14 +46,10 @@ void settings_reader::read_service(section& in, const std::string& name) {
 }
 
 service& settings_reader::read_service_file(document& from, const std::string& name, const std::string& file) {
-    settings_reader inner{from, to_};
-    inner.hosts_.swap(hosts_);
-    inner.place_ = file + ": ";
+    settings_reader inner{from, to_, all_, file + ": "};
     section root{from, &from.root(), "", nullptr};
     inner.read_service(root, name);
     root.refuse_unknown();
-    hosts_.swap(inner.hosts_);
-    warnings_.insert(warnings_.end(), inner.warnings_.begin(), inner.warnings_.end());
     return to_.services.back();
 }
 
@@ -256,12 +252,13 @@ void settings_reader::warn_of_shared_replicas(section& in, const service& from) 
     for (const auto& each : from.deployments) {
         if (!each.settings.max_concurrent_requests) continue;
         for (const auto& one : each.replicas) {
-            const auto at = child_pointer(child_pointer(in.pointer("deployments"), each.name), "replicas");
-            const auto [first, fresh] = capped_.emplace(one.host + " " + std::to_string(one.port), at);
+            const auto at = place_ + child_pointer(child_pointer(in.pointer("deployments"), each.name), "replicas");
+            const auto [first, fresh] = all_.capped.emplace(one.host + " " + std::to_string(one.port), at);
             if (!fresh)
-                warnings_.push_back(at + ": " + one.url + " is in " + first->second +
-                                    " too: each counts its own max_concurrent_requests_per_instance, so that it may "
-                                    "get as many requests at once as both allow");
+                all_.warnings.push_back(
+                    at + ": " + one.url + " is in " + first->second +
+                    " too: each counts its own max_concurrent_requests_per_instance, so that it may "
+                    "get as many requests at once as both allow");
         }
     }
 }

@@ -125,7 +125,7 @@ form<std::string> settings_reader::tls_form(const form<std::string>& wanted) con
 }
 
 void settings_reader::warn_unused(const std::string& pointer, std::string_view because) {
-    warnings_.push_back(
+    all_.warnings.push_back(
         to_string(problem{document_.origin_of(pointer), pointer, "is not used, because " + std::string{because}}));
 }
 

@@ -24,9 +24,13 @@ public:
     // document. `file` is what problems elsewhere name it by.
     service& read_service_file(document&, const std::string& name, const std::string& file);
 
-    std::vector<std::string> take_warnings() { return std::exchange(warnings_, {}); }
+    std::vector<std::string> take_warnings() { return std::exchange(all_.warnings, {}); }
 
 private:
+    struct services_so_far;
+    settings_reader(document& part, settings& to, services_so_far& all, std::string place)
+        : document_(part), to_(to), all_(all), place_(std::move(place)) {}
+
     void read_root(section&);
     void read_tls(section&);
     void read_pair(section&); // the object that names one: the top, or an entry of `certificates`
@@ -54,11 +58,16 @@ private:
 
     document& document_;
     settings& to_;
-    std::vector<std::string> warnings_;
     std::vector<std::pair<endpoint, std::string>> addresses_; // to listen on, with the pointer that names each
-    std::map<std::string, std::string> hosts_;                // of all services, with the pointer of the first mention
-    std::map<std::string, std::string> capped_;               // replicas with a cap, in the same way
-    std::string place_;                                       // what goes before such a pointer: "FILE: " or nothing
+    // Of all files that the services are in.
+    struct services_so_far {
+        std::vector<std::string> warnings;
+        std::map<std::string, std::string> hosts;  // with the place of the first mention
+        std::map<std::string, std::string> capped; // replicas with a cap, in the same way
+    };
+    services_so_far own_;
+    services_so_far& all_ = own_;
+    std::string place_; // what goes before a pointer: "FILE: " or nothing
 };
 
 } // namespace scoregate::config

@@ -47,6 +47,8 @@ std::shared_ptr<const routing::snapshot> assembly::build(const config::settings&
                                                          const trust_map& trust) {
     std::map<key, live> kept;
     std::vector<routing::service> services;
+    // Targets stay where they are when it grows: one of them is pointed to.
+    static_assert(std::is_nothrow_move_constructible_v<routing::service>);
     for (const auto& wanted : settings.services) {
         const key whole{wanted.name, ""};
         auto common = state(whole);
@@ -70,13 +72,14 @@ std::shared_ptr<const routing::snapshot> assembly::build(const config::settings&
         for (const auto& each : wanted.deployments) {
             const key which{wanted.name, each.name};
             auto own = state(which);
+            const auto proof = trust.find(which);
             std::vector<routing::replica_settings> replicas;
             for (const auto& replica : each.replicas)
-                replicas.push_back({replica.url, names.addresses(replica), replica.host, replica.tls});
+                replicas.push_back({replica.url, names.addresses(replica), replica.host, replica.tls,
+                                    replica.tls && proof != trust.end() ? proof->second : nullptr});
             own.replicas->update(std::move(replicas), admission_of(each.settings));
-            const auto proof = trust.find(which);
-            made.targets.push_back({each.name, each.settings, each.host_header.value_or(""),
-                                    proof != trust.end() ? proof->second : nullptr, own.replicas, own.metrics});
+            made.targets.push_back(
+                {each.name, each.settings, each.host_header.value_or(""), own.replicas, own.metrics});
             percents.push_back(each.traffic);
             kept.emplace(which, std::move(own));
         }
@@ -84,7 +87,7 @@ std::shared_ptr<const routing::snapshot> assembly::build(const config::settings&
         for (std::size_t i = 0; i < wanted.deployments.size(); ++i) {
             const auto copied = wanted.deployments[i].mirror_traffic;
             if (copied == 0) continue;
-            made.mirror = &made.targets[i]; // stays there: the vector moves as a whole
+            made.mirror = &made.targets[i];
             made.mirror_split = routing::traffic(std::array{copied, 100 - copied});
         }
         services.push_back(std::move(made));

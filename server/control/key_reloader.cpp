@@ -111,7 +111,8 @@ base::task<> key_reloader::read(std::string service, std::shared_ptr<service_uni
     if (!in_force()) co_return; // another configuration came meanwhile
     const auto now = steady_clock::now();
     if (!loaded) {
-        config::problems hung{{config_file_, one->from.pointer(), too_slow}};
+        const auto& own = one->from.file();
+        config::problems hung{{own.empty() ? config_file_ : own, one->from.pointer(), too_slow}};
         one->unit.refuse({}, std::move(hung), true, now);
         co_return;
     }

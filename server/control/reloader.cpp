@@ -1,6 +1,7 @@
 #include "control/reloader.hpp"
 
 #include "telemetry/log.hpp"
+#include "tls/pem.hpp"
 
 #include <cerrno>
 #include <cstring>
@@ -20,17 +21,25 @@ struct read_again {
     tls::content_digest content;
     config::load_result loaded;
     trust_material trust;
+    std::vector<std::string> ca_files;
 };
 
 } // namespace
 
-tls::content_digest digest_of(const config::file_text& read) {
+tls::content_digest digest_of(const config::file_text& read, const std::vector<std::string>& ca_files) {
     tls::content_hash hash;
     hash.add(read.problems.empty() ? "" : read.problems.front().message);
     hash.add(read.text);
     hash.add(read.services.problem);
     for (const auto& each : read.services.files)
         for (const auto& part : {each.path, each.problem, each.text}) hash.add(part);
+    for (const auto& each : ca_files) {
+        try {
+            hash.add(tls::read_pem_file(each).text.view());
+        } catch (const tls::unusable_file& why) {
+            hash.add(why.what());
+        }
+    }
     return hash.finish();
 }
 
@@ -58,6 +67,7 @@ reloader::reloader(base::executor where, base::background& files, config::source
       source_(std::move(source)),
       running_(std::move(running)),
       trust_(std::move(trust)),
+      ca_files_(ca_files_of(running_.services)),
       tls_(tls),
       keys_(keys),
       assembly_(build),
@@ -80,9 +90,11 @@ base::task<config::problems> reloader::reload() {
 }
 
 base::task<config::problems> reloader::reload_now(bool insist) {
-    auto read = [from = source_] {
+    auto read = [from = source_, ca_files = ca_files_] {
         const auto text = config::read_text(from, true);
-        read_again all{digest_of(text), config::load(from, text), {}};
+        read_again all{{}, config::load(from, text), {}, ca_files};
+        if (all.loaded.value) all.ca_files = ca_files_of(all.loaded.value->services);
+        all.content = digest_of(text, all.ca_files); // before they are read: what changes in between is news again
         if (all.loaded.value) all.trust = read_trust(all.loaded.value->services, from.file);
         return all;
     };
@@ -95,6 +107,7 @@ base::task<config::problems> reloader::reload_now(bool insist) {
         unit_.refuse({}, hung, true, std::chrono::steady_clock::now());
         co_return hung;
     }
+    ca_files_ = std::move(found->ca_files);
     // Somebody may have been quicker.
     if (!insist && !unit_.worth_reading(found->content, std::chrono::steady_clock::now())) co_return config::problems{};
     auto& loaded = found->loaded;
@@ -138,11 +151,12 @@ base::task<> reloader::follow_file() {
     if (!std::filesystem::is_regular_file(path, ec)) co_return; // a pipe has nothing more to say
     for (;;) {
         co_await turn_.take();
-        auto read = [this, path] {
+        auto read = [this, path, ca_files = ca_files_] {
             watch_.follow({path});
+            watch_.follow(ca_files);
             const auto text = config::read_text(source_, true);
             watch_.follow(text.services.watched());
-            return digest_of(text);
+            return digest_of(text, ca_files);
         };
         const auto seen = co_await files_.run(where_, lane_, read_limit, std::move(read));
         if (seen && unit_.worth_reading(*seen, std::chrono::steady_clock::now()))

@@ -55,6 +55,7 @@ private:
     config::source source_;
     config::settings running_;
     trust_map trust_;
+    std::vector<std::string> ca_files_; // of the configuration that was read last, refused or not
     tls_reloader& tls_;
     key_reloader& keys_;
     assembly& assembly_;
@@ -66,7 +67,8 @@ private:
     turn turn_;
 };
 
-tls::content_digest digest_of(const config::file_text&);
+// Of all that the unit reads: the configuration, and the certificates that https:// replicas are verified by.
+tls::content_digest digest_of(const config::file_text&, const std::vector<std::string>& ca_files);
 
 // Gives `next` the running values of what only a restart changes; returns the JSON pointers where they differed.
 std::vector<std::string> keep_restart_only(config::settings& next, const config::settings& running);

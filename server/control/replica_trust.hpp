@@ -22,6 +22,9 @@ struct trust_material {
     config::problems problems; // of all files
 };
 
+// The ca_files that a configuration reads.
+std::vector<std::string> ca_files_of(const std::vector<config::service>&);
+
 // `config_file` is what problems name.
 trust_material read_trust(const std::vector<config::service>&, const std::string& config_file);
 

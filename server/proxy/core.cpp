@@ -22,10 +22,10 @@ void core::adopt(std::shared_ptr<const routing::snapshot> next) {
 }
 
 core::core(unsigned index, std::shared_ptr<const routing::snapshot> first, tls::ssl_ctx_ptr tls,
-           std::shared_ptr<telemetry::service_metrics> unmatched_requests,
-           std::shared_ptr<base::byte_budget> collected_bytes, telemetry::access_log::channel* access_log)
+           std::shared_ptr<telemetry::service_metrics> unmatched_requests, std::shared_ptr<held_bodies> bodies,
+           telemetry::access_log::channel* access_log)
     : unmatched(std::move(unmatched_requests)),
-      collected(std::move(collected_bytes)),
+      held(std::move(bodies)),
       log(access_log),
       index_(index),
       snapshot_(own(std::move(first))),

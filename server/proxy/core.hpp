@@ -54,17 +54,27 @@ public:
     unattended_request(const unattended_request&) = delete;
     unattended_request& operator=(const unattended_request&) = delete;
     virtual ~unattended_request() = default;
-    // The core drains: who is in a queue leaves it.
+    // The core has begun to drain: who is in a queue leaves it.
     virtual void stop_waiting() = 0;
+};
+
+// What the bodies of all cores' requests take together, within limits.buffer_memory_bytes. Copies have a part of their
+// own, so that originals never want for it.
+struct held_bodies {
+    base::byte_budget collected; // until a replica is free
+    base::byte_budget copied;    // of mirrored traffic, until they have been sent
+
+    static constexpr std::uint64_t most_copied(std::uint64_t all) { return all / 4; }
+    static constexpr std::uint64_t most_collected(std::uint64_t all) { return all - most_copied(all); }
 };
 
 class core {
 public:
-    // `tls` is null while HTTP is served in clear. `unmatched` counts requests that no service took, `collected` the
-    // bytes of bodies that are held until a replica is free. `log` is null when there is no access log; it outlives the
+    // `tls` is null while HTTP is served in clear. `unmatched` counts requests that no service took, `held` the bytes
+    // of bodies that wait. `log` is null when there is no access log; it outlives the
     // core.
     core(unsigned index, std::shared_ptr<const routing::snapshot> first, tls::ssl_ctx_ptr tls,
-         std::shared_ptr<telemetry::service_metrics> unmatched, std::shared_ptr<base::byte_budget> collected,
+         std::shared_ptr<telemetry::service_metrics> unmatched, std::shared_ptr<held_bodies> held,
          telemetry::access_log::channel* log);
     core(const core&) = delete;
     core& operator=(const core&) = delete;
@@ -111,10 +121,7 @@ public:
         metrics.connections.add();
         metrics.connections_accepted.add();
     }
-    void add(unattended_request& one) {
-        unattended_.push_back(one);
-        if (draining_) one.stop_waiting();
-    }
+    void add(unattended_request& one) { unattended_.push_back(one); }
     void closed() {
         release_connection();
         metrics.connections.sub();
@@ -130,7 +137,8 @@ public:
     auth::token_cache tokens;
     telemetry::core_metrics metrics;
     std::shared_ptr<telemetry::service_metrics> unmatched;
-    std::shared_ptr<base::byte_budget> collected;
+    std::shared_ptr<held_bodies> held;
+    std::size_t copies = 0; // of mirrored traffic, under way
     telemetry::access_log::channel* log;
 
     // Scratch of the exchange that is running right now; nothing in them survives a co_await.

@@ -1,6 +1,5 @@
 #include "proxy/exchange.hpp"
 
-#include "auth/bearer.hpp"
 #include "http/reply.hpp"
 #include "proxy/unattended.hpp"
 
@@ -27,21 +26,16 @@ exchange<Stream>::exchange(client_side<Stream>& client)
       writing_(core_.wheel, this, cancel_client),
       replica_reading_(core_.wheel, this, cancel_replica),
       replica_writing_(core_.wheel, this, cancel_replica),
-      queue_wait_(core_.wheel, this, [](void* self) { static_cast<exchange*>(self)->woken_->cancel(); }),
       unwatched_(core_.wheel, this, [](void* self) { static_cast<exchange*>(self)->watch(); }),
       total_(core_.wheel, this, cancel_all),
+      place_(core_),
       copied_head_(core_.buffers) {}
-
-template <class Stream>
-exchange<Stream>::~exchange() { // the loop has ended under it
-    if (now_.in_queue) now_.target->replicas->abandon(place_);
-}
 
 template <class Stream>
 void exchange<Stream>::cancel_all(void* self) {
     cancel_client(self);
     cancel_replica(self);
-    if (auto& woken = static_cast<exchange*>(self)->woken_) woken->cancel();
+    static_cast<exchange*>(self)->place_.tell();
 }
 
 template <class Stream>
@@ -61,7 +55,7 @@ void exchange<Stream>::abort() {
     error_code ignored;
     client_.stream.socket().close(ignored);
     if (replica_) replica_->cancel(); // it may still be at work: see leave_replica
-    if (woken_) woken_->cancel();
+    place_.tell();
 }
 
 template <class Stream>
@@ -138,7 +132,7 @@ task<result<void>> exchange<Stream>::forward() {
     }
 
     // Body, as far as it is collected: a slow upload must not keep a replica from others.
-    if (const auto held = account_for(client_.out.capacity()); !held) co_return held.error();
+    if (const auto held = account_for(client_.out.capacity() + copied_head_.capacity()); !held) co_return held.error();
     if (!request_body_.done() && !now_.expects_continue) {
         const auto began = clock::now();
         const auto collected = co_await collect_body();
@@ -155,7 +149,7 @@ task<result<void>> exchange<Stream>::forward() {
     }
     ++now_.attempts;
     replica_name_ = slot_.where().url;
-    replica_ = core_.pool.take(slot_.where().id, slot_.where().tls ? now_.target->trust.get() : nullptr);
+    replica_ = core_.pool.take(slot_.where().id);
     if (!replica_) {
         const auto reached = co_await reach_replica();
         if (!reached) co_return reached.error();
@@ -192,153 +186,6 @@ result<bool> exchange<Stream>::find_request() {
     return true;
 }
 
-// Framing was judged by the parser; here: what the request is for, whether it may be, and the head that is sent on.
-// Leaves own_reply_ if no replica is needed. Takes the head, and what came with it of the body, out of client.in.
-template <class Stream>
-result<void> exchange<Stream>::decide() {
-    const auto& head = core_.request;
-    const auto& settings = snapshot_->settings();
-    now_.minor_version = head.minor_version;
-    now_.client_keeps_alive = head.keep_alive && !core_.draining() && !client_.finishing;
-    now_.expects_continue = head.expects_continue;
-    now_.bytes_in = now_.head_size;
-    identity_.client = http::clean_client_id(head.client_request_id);
-    identity_.trace = core_.identifiers.continue_trace(head.traceparent);
-    request_body_ = http::body_decoder(head.body);
-    client_.in.consume(now_.head_size); // its bytes stay where they are until the next read
-
-    const bool reads = head.verb == http::method::get || head.verb == http::method::head;
-    const http::own_reply own{identity_, core_.date(), !now_.client_keeps_alive, head.verb == http::method::head};
-    if (reads && head.path == "/" && !request_body_.has_body()) {
-        if (core_.unready()) return fail(fault::draining);
-        own_reply_ = http::healthy_reply(own);
-        now_.status = 200;
-        return {};
-    }
-    now_.service = snapshot_->named_by(head);
-    if (now_.service != nullptr) {
-        now_.metrics = now_.service->metrics.get();
-        metrics().in_flight.add();
-        now_.allowed_origin = now_.service->allowed_origin(head.origin);
-    }
-    if (!Stream::is_tls && !settings.allow_insecure_connections &&
-        (now_.service == nullptr || now_.service->require_tls)) {
-        if (!reads || request_body_.has_body()) return fail(fault::https_required);
-        own_reply_ =
-            http::redirect_reply(http::https_location(settings.certificates.front().cname,
-                                                      settings.listen_on.public_https_port, head.path, head.query),
-                                 own);
-        now_.status = 308;
-        return {};
-    }
-    const auto to = snapshot_->find(head);
-    if (!to) return to.error();
-    if (head.verb == http::method::options) return answer_preflight(head, *to->by);
-    if (const auto allowed = authorise(head); !allowed) return allowed.error();
-    if (const auto in_time = check_rate(); !in_time) return in_time.error();
-    const auto chosen = now_.service->choose(head.forced_deployment, core_.index());
-    if (!chosen) return chosen.error();
-    now_.target = *chosen;
-    metrics().in_flight.sub();
-    now_.metrics = now_.target->metrics.get();
-    metrics().in_flight.add();
-    if (head.body.length > settings.limits.max_request_bytes)
-        return fail(fault::body_too_large, "", settings.limits.max_request_bytes);
-    if (now_.target->replicas->full()) return refuse_for_now(fault::queue_full);
-    if (head.forced_deployment.empty()) now_.mirror = now_.service->choose_mirror(core_.index());
-    if (const auto most = now_.target->settings.total_timeout) total_.arm(*most);
-    return prepare_request(head, *to);
-}
-
-// What a browser asks before a page may send a request to another origin; it carries no key.
-template <class Stream>
-result<void> exchange<Stream>::answer_preflight(const http::request_head& head, const routing::route& by) {
-    if (now_.allowed_origin.empty()) return fail(fault::forbidden, "The Origin is not one of cors.allow_origins");
-    if (head.preflight_method.empty() || request_body_.has_body())
-        return fail(fault::bad_request, "OPTIONS that is no preflight: Access-Control-Request-Method, and no body");
-    own_reply_ = http::preflight_reply(by.allow, head.preflight_headers,
-                                       {identity_, core_.date(), !now_.client_keeps_alive, false,
-                                        base::error_mapping::aks, true, now_.allowed_origin});
-    now_.status = 204;
-    return {};
-}
-
-// RFC 6750 2.1: a key is a bearer token, too. What is wrong with it is told, but not how wrong.
-template <class Stream>
-result<void> exchange<Stream>::authorise(const http::request_head& head) {
-    const auto& service = *now_.service;
-    if (service.open) {
-        now_.auth = "none";
-        return {};
-    }
-    if (head.authorization_repeated) return fail(fault::auth_malformed);
-    const auto given = auth::parse_bearer(head.authorization);
-    if (const auto* const wrong = std::get_if<auth::bearer_fault>(&given))
-        return fail(*wrong == auth::bearer_fault::missing ? fault::auth_missing : fault::auth_malformed);
-    const auto bearer = std::get<std::string_view>(given);
-    if (service.allowed.tokens) {
-        const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-        const auto verdict = core_.tokens.judge(bearer, *service.allowed.tokens, now);
-        if (verdict.why != fault::none) return fail(verdict.why);
-        now_.caller = verdict.caller;
-        metrics().auth_token.add();
-        now_.auth = "aml_token";
-        return {};
-    }
-    const auto which = service.allowed.keys ? service.allowed.keys->match(bearer) : auth::key_name::none;
-    now_.caller = static_cast<std::uint64_t>(which);
-    switch (which) {
-    case auth::key_name::none: return fail(fault::auth_wrong);
-    case auth::key_name::primary:
-        metrics().auth_primary.add();
-        now_.auth = "key_primary";
-        break;
-    case auth::key_name::secondary:
-        metrics().auth_secondary.add();
-        now_.auth = "key_secondary";
-        break;
-    }
-    return {};
-}
-
-// Whether the caller has not had his share yet.
-template <class Stream>
-result<void> exchange<Stream>::check_rate() const {
-    static_assert(static_cast<std::uint64_t>(auth::key_name::secondary) < routing::rate_limiter::own_places);
-    const auto& service = *now_.service;
-    if (!service.limiter) return {};
-    const auto wait = service.limiter->admit(service.limited_by_address ? client_.origin : now_.caller, now_.head_read);
-    if (wait.count() == 0) return {};
-    auto why = fail(fault::rate_limited);
-    why.retry_after = static_cast<unsigned>(std::chrono::ceil<std::chrono::seconds>(wait).count());
-    return why;
-}
-
-template <class Stream>
-result<void> exchange<Stream>::prepare_request(const http::request_head& head, const routing::destination& to) {
-    const std::string_view proto = Stream::is_tls ? "https" : "http";
-    const http::replica_target path(to.by->replica_path, to.rest);
-    const auto write_head = [&](base::buffer& out, const std::string& own_host, std::size_t more) {
-        // HTTP/1.0 needs no Host, but what is sent on is HTTP/1.1, which does (RFC 9112 3.2).
-        const std::string_view host = !own_host.empty()    ? std::string_view(own_host)
-                                      : !head.host.empty() ? head.host
-                                                           : std::string_view(to.to->name);
-        out.clear();
-        out.reserve(http::room_for(head, path, host) + more);
-        http::write_request_head(out, head, path, host,
-                                 {client_.address, proto, head.host, to.to->forward_authorization}, identity_);
-    };
-    auto& out = client_.out;
-    write_head(out, now_.target->host_header, client_.in.size() + 32);
-    now_.replica_head_size = out.size();
-    if (now_.mirror != nullptr) write_head(copied_head_, now_.mirror->host_header, 0);
-    if (now_.expects_continue && !client_.in.empty()) now_.expects_continue = false; // it did not wait
-    const auto piece = next_piece();
-    if (!piece) return piece.error();
-    out.append(*piece);
-    return {};
-}
-
 template <class Stream>
 failure exchange<Stream>::given_up() const {
     if (aborted_) return fail(fault::draining);
@@ -352,7 +199,7 @@ task<result<void>> exchange<Stream>::reach_replica() {
     const auto began = clock::now();
     unwatched_.arm(base::deadline_wheel::tick_length);
     const auto& where = slot_.where();
-    replica_ = std::make_unique<upstream::connection>(core_.where(), where.id, now_.target->trust_for(where));
+    replica_ = std::make_unique<upstream::connection>(core_.where(), where.id);
     metrics().replica_connects.add();
     replica_reading_.arm(timeouts().connect);
     const auto ec = co_await replica_->open(where, core_.buffers);
@@ -417,14 +264,18 @@ task<result<void>> exchange<Stream>::dispatch() {
 template <class Stream>
 void exchange<Stream>::send_copy_of(std::string_view body) {
     using telemetry::mirror_result;
-    auto& counted = now_.mirror->metrics->at(core_.index()).mirrored;
     const auto head = copied_head_.readable();
+    const auto most = held_bodies::most_copied(snapshot_->settings().limits.buffer_memory_bytes);
+    const auto leave_out = [this](mirror_result why) {
+        now_.mirror->metrics->at(core_.index()).mirrored[static_cast<std::size_t>(why)].add();
+    };
     request_copy copy{snapshot_, now_.mirror, now_.verb, {}, {}};
     if (!request_body_.done())
-        counted[static_cast<std::size_t>(mirror_result::too_large)].add();
-    else if (!copy.held.grow_to(head.size() + body.size(), *core_.collected,
-                                snapshot_->settings().limits.buffer_memory_bytes))
-        counted[static_cast<std::size_t>(mirror_result::no_memory)].add();
+        leave_out(mirror_result::too_large);
+    else if (core_.copies >= most_copies)
+        leave_out(mirror_result::busy);
+    else if (!copy.held.grow_to(head.size() + body.size(), core_.held->copied, most))
+        leave_out(mirror_result::no_memory);
     else {
         copy.bytes.reserve(head.size() + body.size());
         copy.bytes.append(head).append(body);
@@ -585,6 +436,7 @@ void exchange<Stream>::record(const failure& why) {
 
 } // namespace scoregate::proxy
 
+#include "proxy/exchange_decide.ipp"
 #include "proxy/exchange_reply.ipp"
 #include "proxy/exchange_slot.ipp"
 #include "proxy/exchange_upload.ipp"

@@ -4,9 +4,8 @@
 //
 // Invariants: every request is recorded exactly once; after the first byte of a reply has been written, a failure cuts
 // the connection instead of answering; the upload coroutine has ended before serve() returns; a replica connection goes
-// back to the pool only if both messages ended where their framing said; whoever left the queue has awaited the wake of
-// a grant that came in between; the client's socket is read by one coroutine at a time (this one, the upload, or the
-// watch).
+// back to the pool only if both messages ended where their framing said; the client's socket is read by one coroutine
+// at a time (this one, the upload, or the watch).
 #pragma once
 
 #include "base/buffer.hpp"
@@ -16,6 +15,7 @@
 #include "http/body.hpp"
 #include "http/write.hpp"
 #include "proxy/core.hpp"
+#include "proxy/queue_place.hpp"
 #include "tls/stream.hpp"
 #include "upstream/connection.hpp"
 
@@ -54,7 +54,6 @@ template <class Stream>
 class exchange {
 public:
     explicit exchange(client_side<Stream>& client);
-    ~exchange();
     exchange(const exchange&) = delete;
     exchange& operator=(const exchange&) = delete;
 
@@ -72,20 +71,24 @@ private:
     void begin();
     base::task<base::result<void>> forward();
     base::result<bool> find_request();
-    base::result<void> decide();
-    base::result<void> authorise(const http::request_head&);
-    base::result<void> check_rate() const;
-    base::result<void> answer_preflight(const http::request_head&, const routing::route&);
-    base::result<void> prepare_request(const http::request_head&, const routing::destination&);
-    base::result<bool> ask_for_slot();
-    base::task<base::result<void>> wait_for_slot();
     base::task<base::result<void>> reach_replica();
     base::task<base::result<void>> dispatch();
     void send_copy_of(std::string_view body);
     base::task<> answer(base::failure why);
     void drop_buffered_body();
-    void leave_replica(const base::failure& why);
     void record(const base::failure& why);
+
+    // What it is for, and whether it may be (exchange_decide.ipp).
+    base::result<void> decide();
+    base::result<void> authorise(const http::request_head&);
+    base::result<void> check_rate() const;
+    base::result<void> answer_preflight(const http::request_head&, const routing::route&);
+    base::result<void> prepare_request(const http::request_head&, const routing::destination&);
+
+    // Its slot, and what becomes of the replica in the end (exchange_slot.ipp).
+    base::result<bool> ask_for_slot();
+    base::task<base::result<void>> wait_for_slot();
+    void leave_replica(const base::failure& why);
 
     // Whether the client is still there, while it is not read for anything else (exchange_watch.ipp).
     void watch();
@@ -125,27 +128,18 @@ private:
     static void cancel_replica(void* self);
     static void cancel_all(void* self);
 
-    // Its place in a deployment's queue.
-    struct queue_place final : routing::waiter {
-        explicit queue_place(exchange& of) : waiter(wake), owner(of) {}
-        static void wake(routing::waiter&) noexcept; // any thread
-        exchange& owner;
-    };
-
     client_side<Stream>& client_;
     core& core_;
     base::deadline reading_, writing_;                 // cancel the client's socket
     base::deadline replica_reading_, replica_writing_; // cancel the replica's
-    base::deadline queue_wait_;                        // wakes wait_for_slot()
     base::deadline unwatched_;                         // fires when the client is to be watched
     base::deadline total_;                             // cancels all of them
     std::optional<base::tick_timer> upload_ended_;     // cancelled when the upload coroutine has ended
     std::optional<base::tick_timer> watch_ended_;      // cancelled when the watch has ended
-    std::optional<base::tick_timer> woken_;            // cancelled when there is news for wait_for_slot()
 
     // One request's state from here on; begin() makes it new.
     std::shared_ptr<const routing::snapshot> snapshot_; // pinned: a reload changes nothing under way
-    queue_place place_{*this};
+    queue_place place_;
     routing::slot slot_;
     base::byte_share collected_; // what client.out holds beyond an ordinary block
     base::buffer copied_head_;   // of a request that is to be copied to now_.mirror
@@ -189,8 +183,7 @@ private:
         bool uploading = false, stop_upload = false, replica_write_failed = false;
         bool reply_started = false, reply_complete = false, replica_reusable = false;
         bool reply_head_seen = false, sent = false; // anything, to the replica
-        bool in_queue = false, granted = false;
-        bool request_whole = false; // all of it has been written to the replica
+        bool request_whole = false;                 // all of it has been written to the replica
         bool watching = false, stop_watch = false, client_left = false;
     };
     progress now_;

@@ -10,42 +10,27 @@ namespace scoregate::proxy {
 // True if it has one now; false if it is in the queue, and then wait_for_slot() must follow.
 template <class Stream>
 result<bool> exchange<Stream>::ask_for_slot() {
-    auto& deployment = *now_.target->replicas;
-    const auto now = now_.head_read + now_.collecting;
-    if (now_.target->settings.max_queue_wait.count() == 0) {
-        auto reserved = deployment.reserve_now(now);
-        if (!reserved) return reserved.error();
-        slot_ = std::move(*reserved);
-        return true;
-    }
-    auto answer = deployment.reserve(place_, now);
-    if (const auto* const refused = std::get_if<failure>(&answer)) return *refused;
-    auto* const reserved = std::get_if<routing::slot>(&answer);
-    now_.in_queue = reserved == nullptr;
-    if (reserved != nullptr) slot_ = std::move(*reserved);
-    return reserved != nullptr;
+    auto has_slot = place_.ask(*now_.target->replicas, now_.target->settings, now_.head_read + now_.collecting);
+    if (has_slot && *has_slot) slot_ = place_.take();
+    return has_slot;
 }
 
 template <class Stream>
 task<result<void>> exchange<Stream>::wait_for_slot() {
     const auto began = clock::now();
-    woken_.emplace(core_.where(), base::tick_timer::time_point::max());
-    queue_wait_.arm(now_.target->settings.max_queue_wait);
     watch();
-    while (!now_.granted && given_up().kind == fault::none && !queue_wait_.fired())
-        co_await woken_->async_wait(awaited);
-    queue_wait_.disarm();
-    if (!now_.granted && !now_.target->replicas->abandon(place_))
-        while (!now_.granted) co_await woken_->async_wait(awaited); // the grant was quicker
-    now_.in_queue = false;
+    const auto pointless = [](const void* who) {
+        return static_cast<const exchange*>(who)->given_up().kind != fault::none;
+    };
+    const bool granted = co_await place_.wait(pointless, this);
     now_.queued = clock::now() - began;
     metrics().queue_wait.observe(now_.queued);
-    if (now_.granted) slot_ = place_.take();
+    if (granted) slot_ = place_.take();
     if (const auto why = given_up(); why.kind != fault::none) {
         slot_.release();
         co_return why;
     }
-    if (!slot_) co_return refuse_for_now(fault::queue_timeout);
+    if (!granted) co_return refuse_for_now(fault::queue_timeout);
     co_return result<void>{};
 }
 
@@ -54,15 +39,6 @@ failure exchange<Stream>::refuse_for_now(fault kind) const {
     auto why = fail(kind);
     why.retry_after = static_cast<unsigned>(now_.target->replicas->retry_after(clock::now()).count());
     return why;
-}
-
-template <class Stream>
-void exchange<Stream>::queue_place::wake(routing::waiter& who) noexcept {
-    auto& owner = static_cast<queue_place&>(who).owner;
-    owner.core_.post([&owner] {
-        owner.now_.granted = true;
-        owner.woken_->cancel();
-    });
 }
 
 // The connection goes back to the pool, is closed, or is left to whoever waits until the replica is free again.

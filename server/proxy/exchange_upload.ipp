@@ -43,9 +43,8 @@ task<result<void>> exchange<Stream>::read_body() {
 // That client.out has a block of that size, or is to have. Those that every request has do not count.
 template <class Stream>
 result<void> exchange<Stream>::account_for(std::size_t block) {
-    if (block <= base::buffer_pool::small_block ||
-        collected_.grow_to(block, *core_.collected, snapshot_->settings().limits.buffer_memory_bytes))
-        return {};
+    const auto most = held_bodies::most_collected(snapshot_->settings().limits.buffer_memory_bytes);
+    if (block <= base::buffer_pool::small_block || collected_.grow_to(block, core_.held->collected, most)) return {};
     auto why = fail(fault::overloaded, "limits.buffer_memory_bytes are in use");
     why.retry_after = 1;
     return why;

@@ -29,7 +29,7 @@ task<> exchange<Stream>::watch_client() {
         if (!ec) continue;
         now_.client_left = true;
         cancel_replica(this);
-        if (woken_) woken_->cancel();
+        place_.tell();
         break;
     }
     now_.watching = false;

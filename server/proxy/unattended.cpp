@@ -1,5 +1,6 @@
 #include "proxy/unattended.hpp"
 
+#include "proxy/queue_place.hpp"
 #include "telemetry/log.hpp"
 
 #include <boost/asio/post.hpp>
@@ -158,7 +159,7 @@ private:
 
     task<probed> probe() {
         const auto& where = work_.slot.where();
-        work_.replica = std::make_unique<upstream::connection>(core_.where(), where.id, work_.at->trust_for(where));
+        work_.replica = std::make_unique<upstream::connection>(core_.where(), where.id);
         time_.arm(probe_timeout);
         auto ec = co_await work_.replica->open(where, core_.buffers);
         auto found = ec ? probed::unreachable : probed::silent;
@@ -192,83 +193,47 @@ public:
     mirrored(core& where, request_copy copy)
         : unattended(where, {std::move(copy.pinned), copy.to, {}, nullptr, copy.verb}),
           bytes_(std::move(copy.bytes)),
-          held_(std::move(copy.held)) {}
-    ~mirrored() override { // the loop has ended under it
-        if (in_queue_) work_.at->replicas->abandon(place_);
-    }
+          held_(std::move(copy.held)),
+          place_(where) {}
 
     task<> run() {
         co_await asio::post(core_.where(), awaited); // the original goes first
-        if (!ask_for_slot()) co_await wait_for_slot();
-        if (!work_.slot) {
+        const bool has_slot = co_await get_slot();
+        if (!has_slot) {
             count(mirror_result::busy);
             co_return;
         }
-        const bool sent = co_await send();
-        if (!sent) {
-            count(mirror_result::failed);
-            co_return;
-        }
-        auto end = outcome::ended;
-        if (guards_slot())
-            end = co_await see_to_end(settings().abandon_max);
-        else
+        auto end = co_await send();
+        if (end == outcome::whole && !guards_slot())
             end = co_await drop_reply(settings().request_timeout, settings().abandon_max);
+        else if (end == outcome::whole || (end == outcome::expired && begun_ && guards_slot()))
+            end = co_await see_to_end(settings().abandon_max);
         count(end == outcome::whole ? mirror_result::answered : mirror_result::failed);
     }
 
-    void stop_waiting() override {
-        stopped_ = true;
-        if (in_queue_) pause_.cancel();
-    }
+    void stop_waiting() override { place_.tell(); }
 
 private:
-    struct queue_place final : routing::waiter {
-        explicit queue_place(mirrored& of) : waiter(wake), owner(of) {}
-        static void wake(routing::waiter& who) noexcept { // any thread
-            auto& owner = static_cast<queue_place&>(who).owner;
-            owner.core_.post([&owner] {
-                owner.granted_ = true;
-                owner.pause_.cancel();
-            });
-        }
-        mirrored& owner;
-    };
-
     void count(mirror_result what) { metrics().mirrored[static_cast<std::size_t>(what)].add(); }
 
-    // True if there is nothing to wait for.
-    bool ask_for_slot() {
-        if (stopped_) return true;
-        auto& deployment = *work_.at->replicas;
-        if (settings().max_queue_wait.count() == 0) {
-            if (auto got = deployment.reserve_now(clock::now())) work_.slot = std::move(*got);
-            return true;
-        }
-        auto answer = deployment.reserve(place_, clock::now());
-        if (auto* const got = std::get_if<routing::slot>(&answer)) work_.slot = std::move(*got);
-        in_queue_ = std::holds_alternative<routing::queued>(answer);
-        return !in_queue_;
+    task<bool> get_slot() {
+        if (core_.draining()) co_return false;
+        const auto asked = place_.ask(*work_.at->replicas, settings(), clock::now());
+        if (!asked) co_return false;
+        bool granted = *asked;
+        const auto draining = [](const void* who) { return static_cast<const core*>(who)->draining(); };
+        if (!granted) granted = co_await place_.wait(draining, &core_);
+        if (granted) work_.slot = place_.take();
+        co_return granted;
     }
 
-    task<> wait_for_slot() {
-        pause_.expires_at(base::tick_timer::time_point::max());
-        time_.arm(settings().max_queue_wait);
-        while (!granted_ && !stopped_ && !time_.fired()) co_await pause_.async_wait(awaited);
-        time_.disarm();
-        if (!granted_ && !work_.at->replicas->abandon(place_))
-            while (!granted_) co_await pause_.async_wait(awaited); // the grant was quicker
-        in_queue_ = false;
-        if (granted_) work_.slot = place_.take();
-    }
-
-    // True if a replica has taken all of it.
-    task<bool> send() {
+    // `whole`: a replica has taken all of it. `expired`: it has not in time, and may be at what it has got.
+    task<outcome> send() {
         const auto& where = work_.slot.where();
         error_code ec;
-        work_.replica = core_.pool.take(where.id, where.tls ? work_.at->trust.get() : nullptr);
+        work_.replica = core_.pool.take(where.id);
         if (!work_.replica) {
-            work_.replica = std::make_unique<upstream::connection>(core_.where(), where.id, work_.at->trust_for(where));
+            work_.replica = std::make_unique<upstream::connection>(core_.where(), where.id);
             metrics().replica_connects.add();
             time_.arm(work_.pinned->settings().timeouts.connect);
             ec = co_await work_.replica->open(where, core_.buffers);
@@ -281,17 +246,20 @@ private:
             ec = failed;
             rest.remove_prefix(n);
         }
+        const bool expired = time_.fired();
         time_.disarm();
+        begun_ = rest.size() != bytes_.size();
+        work_.request_whole = rest.empty();
         bytes_.clear();
         bytes_.shrink_to_fit();
         held_.give_back();
-        co_return !ec;
+        co_return !ec ? outcome::whole : expired ? outcome::expired : outcome::ended;
     }
 
     std::string bytes_;
     base::byte_share held_;
-    queue_place place_{*this};
-    bool in_queue_ = false, granted_ = false, stopped_ = false;
+    queue_place place_;
+    bool begun_ = false; // the replica has got some of it
 };
 
 task<> finish(core& where, unattended_work work) {
@@ -302,6 +270,7 @@ task<> finish(core& where, unattended_work work) {
 task<> send(core& where, request_copy copy) {
     mirrored it(where, std::move(copy));
     co_await it.run();
+    --where.copies;
 }
 
 } // namespace
@@ -311,6 +280,7 @@ void finish_abandoned(core& where, unattended_work work) {
 }
 
 void send_copy(core& where, request_copy copy) {
+    ++where.copies;
     base::spawn(where.where(), where.unattended, send(where, std::move(copy)));
 }
 

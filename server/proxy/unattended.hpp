@@ -42,8 +42,11 @@ struct request_copy {
     const routing::target* to; // a deployment without live traffic
     http::method verb;
     std::string bytes;     // all of the request
-    base::byte_share held; // as much of limits.buffer_memory_bytes
+    base::byte_share held; // as much of held_bodies::copied
 };
+
+// At once on one core: a deployment that hangs must not take the descriptors that originals need.
+inline constexpr std::size_t most_copies = 256;
 
 // Sends it when a replica is free, under the deployment's own limits, and counts what comes of it. Begins only after
 // what the core is at now.

@@ -67,9 +67,9 @@ void deployment::update(std::vector<replica_settings> wanted, const admission& a
                 auto server = server_of(replicas_, each.url);
                 if (!server) server = server_of(removed_, each.url);
                 if (!server) server = std::make_shared<model_server>();
-                same =
-                    std::make_unique<replica>(replica{next_replica_id(), std::move(each.url), std::move(each.addresses),
-                                                      std::move(each.host), each.tls, std::move(server)});
+                same = std::make_unique<replica>(replica{next_replica_id(), std::move(each.url),
+                                                         std::move(each.addresses), std::move(each.host), each.tls,
+                                                         std::move(each.trust), std::move(server)});
             }
             same->server->current = same.get();
             updated.push_back(std::move(same));
@@ -99,7 +99,7 @@ void deployment::update(std::vector<replica_settings> wanted, const admission& a
 // Null if it is not among them.
 std::unique_ptr<replica> deployment::extract(replica_list& from, const replica_settings& same) {
     const auto found = std::find_if(from.begin(), from.end(), [&](const auto& each) {
-        return each->url == same.url && each->addresses == same.addresses;
+        return each->url == same.url && each->addresses == same.addresses && each->trust == same.trust;
     });
     if (found == from.end()) return nullptr;
     auto extracted = std::move(*found);

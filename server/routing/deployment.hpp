@@ -16,6 +16,7 @@
 
 #include "base/executor.hpp"
 #include "base/result.hpp"
+#include "tls/replica_trust.hpp"
 
 #include <boost/intrusive/list.hpp>
 
@@ -41,13 +42,14 @@ struct model_server {
 };
 
 struct replica {
-    std::uint64_t id;                           // never reused in a process: pools are keyed by it
-    std::string url;                            // as configured: its name in logs
-    std::vector<base::tcp::endpoint> addresses; // tried in order
-    std::string host;                           // of the URL
-    bool tls;                                   // its URL is https://
-    std::shared_ptr<model_server> server;       // shared with those of the URL that a reload removed and that are busy
-    unsigned slots = 0;                         // that name it; guarded by the deployment's mutex
+    std::uint64_t id;                                // never reused in a process: pools are keyed by it
+    std::string url;                                 // as configured: its name in logs
+    std::vector<base::tcp::endpoint> addresses;      // tried in order
+    std::string host;                                // of the URL
+    bool tls;                                        // its URL is https://
+    std::shared_ptr<const tls::replica_trust> trust; // what it has to prove then; null: nobody can
+    std::shared_ptr<model_server> server; // shared with those of the URL that a reload removed and that are busy
+    unsigned slots = 0;                   // that name it; guarded by the deployment's mutex
 };
 
 // What a reload knows of a replica. No addresses: its name does not resolve now, and it gets no requests.
@@ -56,6 +58,7 @@ struct replica_settings {
     std::vector<base::tcp::endpoint> addresses;
     std::string host = {};
     bool tls = false;
+    std::shared_ptr<const tls::replica_trust> trust = {};
 };
 
 // How much a deployment lets in.

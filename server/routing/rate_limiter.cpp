@@ -27,6 +27,7 @@ rate_limiter::rate_limiter(const request_rate& rate)
 }
 
 rate_limiter::rate_limiter(const request_rate& rate, rate_limiter& before, time_point now) : rate_limiter(rate) {
+    seed_ = before.seed_; // so that everybody finds the same room
     const auto at = now.time_since_epoch().count();
     const auto converted = [&](ticks whole) {
         const auto used = static_cast<double>(std::max<ticks>(whole - at, 0)) / static_cast<double>(before.pace_);

@@ -13,8 +13,8 @@ using base::fault;
 constexpr unsigned bit(http::method verb) { return 1U << static_cast<unsigned>(verb); }
 
 constexpr auto no_traffic =
-    "please check that it has at least one deployment with positive weight values or use a deployment specific header "
-    "to route";
+    "the endpoint has at least one deployment with positive weight values or use a deployment specific header to "
+    "route."; // Azure's words
 
 // True if a server might read the path as another one than was compared.
 bool is_ambiguous(std::string_view path) {
@@ -119,7 +119,7 @@ base::result<const target*> service::choose(std::string_view forced, unsigned co
     const auto found =
         std::find_if(targets.begin(), targets.end(), [&](const auto& each) { return each.name == forced; });
     if (found == targets.end())
-        return fail(fault::no_deployment, "azureml-model-deployment names one that it does not have");
+        return fail(fault::no_deployment, "azureml-model-deployment names one that the service has");
     return &*found;
 }
 

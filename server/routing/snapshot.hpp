@@ -10,7 +10,6 @@
 #include "routing/rate_limiter.hpp"
 #include "routing/traffic.hpp"
 #include "telemetry/service_metrics.hpp"
-#include "tls/replica_trust.hpp"
 
 #include <chrono>
 #include <functional>
@@ -36,13 +35,9 @@ struct route {
 struct target {
     std::string name;
     config::request_settings settings;
-    std::string host_header;                         // empty: the client's
-    std::shared_ptr<const tls::replica_trust> trust; // null without https:// replicas
+    std::string host_header; // empty: the client's
     std::shared_ptr<deployment> replicas;
     std::shared_ptr<telemetry::service_metrics> metrics;
-
-    // What this replica has to prove; null: nothing, in clear.
-    std::shared_ptr<const tls::replica_trust> trust_for(const replica& one) const { return one.tls ? trust : nullptr; }
 };
 
 struct service {

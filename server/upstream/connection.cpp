@@ -13,7 +13,7 @@ connection::~connection() {
 
 base::task<base::error_code> connection::open(const routing::replica& where, base::buffer_pool& buffers) {
     auto ec = co_await connect(where.addresses);
-    if (!ec && trust_) ec = co_await secure(where, buffers);
+    if (!ec && where.tls) ec = co_await secure(where, buffers);
     co_return ec;
 }
 
@@ -37,12 +37,13 @@ base::task<base::error_code> connection::connect(std::span<const base::tcp::endp
 }
 
 base::task<base::error_code> connection::secure(const routing::replica& where, base::buffer_pool& buffers) {
-    secure_ = std::make_unique<tls::stream>(std::move(plain_.socket()), trust_->begin(where.host), buffers);
+    if (!where.trust) co_return make_error_code(boost::system::errc::protocol_error);
+    secure_ = std::make_unique<tls::stream>(std::move(plain_.socket()), where.trust->begin(where.host), buffers);
     const auto outcome = co_await secure_->handshake();
     if (cancelled_) co_return base::asio::error::operation_aborted;
     if (outcome == tls::handshake_outcome::finished) co_return base::error_code();
     const auto verified = SSL_get_verify_result(secure_->native_handle());
-    if (trust_->may_complain())
+    if (where.trust->may_complain())
         telemetry::log().warn("replica {}: no TLS with it: {}", where.url,
                               verified != X509_V_OK
                                   ? std::string("its certificate is not trusted (") +

@@ -18,9 +18,8 @@ namespace scoregate::upstream {
 
 class connection {
 public:
-    // `trust` is what the replica has to prove; null: in clear.
-    connection(base::executor where, std::uint64_t replica_id, std::shared_ptr<const tls::replica_trust> trust = {})
-        : plain_(base::tcp_socket(where)), trust_(std::move(trust)), replica_id_(replica_id) {}
+    connection(base::executor where, std::uint64_t replica_id)
+        : plain_(base::tcp_socket(where)), replica_id_(replica_id) {}
     ~connection();
     connection(const connection&) = delete;
     connection& operator=(const connection&) = delete;
@@ -60,7 +59,6 @@ public:
 
     base::tcp_socket& socket() { return secure_ ? secure_->socket() : plain_.socket(); }
     std::uint64_t replica_id() const { return replica_id_; }
-    const tls::replica_trust* trust() const { return trust_.get(); }
 
     // False if the replica has closed or sent something unasked: a look that takes nothing out of the socket.
     bool still_idle();
@@ -85,7 +83,6 @@ private:
     base::task<base::error_code> secure(const routing::replica& where, base::buffer_pool& buffers);
 
     base::plain_stream plain_; // its socket moves on to secure_
-    std::shared_ptr<const tls::replica_trust> trust_;
     std::unique_ptr<tls::stream> secure_;
     std::uint64_t replica_id_;
     bool cancelled_ = false;

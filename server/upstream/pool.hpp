@@ -18,8 +18,8 @@ public:
     static constexpr std::chrono::seconds longest_idle{4};
     static constexpr std::size_t most_idle_per_replica = 512;
 
-    // An idle connection that is still good, or null. One that was made under other terms than `trust` is not.
-    std::unique_ptr<connection> take(std::uint64_t replica_id, const tls::replica_trust* trust = nullptr);
+    // An idle connection that is still good, or null.
+    std::unique_ptr<connection> take(std::uint64_t replica_id);
     // Only a connection whose last exchange ended cleanly, with nothing left to read.
     void give(std::unique_ptr<connection>, std::chrono::steady_clock::time_point now);
     // Closes all of them.

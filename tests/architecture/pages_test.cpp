@@ -54,6 +54,7 @@ std::map<std::string, metric> served_metrics() {
     telemetry::service_metrics service("iris", "blue", 1);
     service.at(0).requests.add(base::fault::none, 200);
     service.at(0).requests.add(base::fault::queue_full, 503);
+    service.at(0).mirrored[0].add();
     const telemetry::core_metrics core;
     const telemetry::service_metrics whole("iris", "", 1);
     const std::array<const telemetry::service_metrics*, 2> services{&service, &whole};

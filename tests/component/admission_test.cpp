@@ -354,6 +354,26 @@ TEST_CASE("a drain does not give the slot of a replica that is still at work to 
     CHECK(waiting.read_reply().status() == 200); // once the replica was free
 }
 
+TEST_CASE("a client that leaves during a drain, and one that is cut, leave the slot taken") {
+    const bool cut = GENERATE(false, true);
+    INFO(cut);
+    event go;
+    scripted_replica replica(answer_after(go));
+    checked_proxy proxy(over::plain, one_at_a_time({&replica}));
+    test_client client(proxy.port(), proxy.terms());
+    client.send(post("{}"));
+    replica.request(0);
+    proxy.begin_drain();
+    if (cut)
+        proxy.cut();
+    else
+        client.close();
+    proxy.wait_until_drained();
+    check_record(proxy.next_record(), cut ? 503 : 499, cut ? "draining" : "client_gone", cut ? "proxy" : "client");
+    CHECK(proxy.replicas("iris").at(0).in_flight == 1);
+    go.set();
+}
+
 TEST_CASE("a reply that is no HTTP leaves the slot taken until the replica has closed") {
     event finished;
     scripted_replica replica([&finished](conversation& with) {

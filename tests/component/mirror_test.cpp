@@ -1,6 +1,7 @@
 // Mirrored traffic: copies go to a deployment without live traffic, and whatever becomes of them, the original request
 // knows nothing of it.
 #include "component/fixture.hpp"
+#include "proxy/unattended.hpp"
 
 #include <map>
 #include <set>
@@ -155,9 +156,65 @@ TEST_CASE("bodies that are not collected whole, and those beyond the memory, are
     CHECK(shadow.request(0).body == small);
     wait_until([&] { return proxy.collected_bytes() == 0; });
 
-    settings.limits.buffer_memory_bytes = 150'000; // for one body that is collected, and no copy of it
+    settings.limits.buffer_memory_bytes = 200'000; // a quarter of it is for copies: less than one of them
     proxy.reload(settings);
     for (int i = 0; i < 2; ++i) CHECK(client.ask(post(small)).body == small);
     CHECK(proxy.mirrored("iris", mirror_result::no_memory) == 1);
     CHECK(shadow.requests() == 1);
+}
+
+TEST_CASE("a copy that the replica stops reading keeps its slot until the replica has closed") {
+    event finished;
+    scripted_replica blue(echo), shadow([&finished](conversation&with) {
+        with.read_head();
+        finished.wait(); // a model that has begun with what it got
+    });
+    auto settings = mirroring(blue, shadow);
+    settings.limits.request_buffer_bytes = 16 << 20;
+    of_shadow(settings).request_timeout = 100ms;
+    checked_proxy proxy(over::plain, settings);
+    test_client client(proxy.port(), proxy.terms());
+    const std::string body(12'000'000, 'x'); // more than the sockets between them hold
+    for (int i = 0; i < 2; ++i) CHECK(client.ask(post(body)).body.size() == body.size());
+    shadow.request(0);
+    for (int i = 0; i < 2; ++i) CHECK(client.ask(post("small")).body == "small");
+    wait_until([&] { return proxy.state_of("iris", "shadow").queued == 1; }); // behind the one that has not ended
+    CHECK(proxy.state_of("iris", "shadow").replicas.at(0).in_flight == 1);
+    finished.set();
+    wait_for(proxy, mirror_result::failed, 2);
+}
+
+TEST_CASE("copies to a deployment that hangs without a cap come to an end") {
+    event go;
+    scripted_replica blue(echo), shadow([&go](conversation&with) {
+        with.read_request();
+        go.wait();
+        with.send(ok("{}"));
+    });
+    auto settings = mirroring(blue, shadow);
+    of_shadow(settings).max_concurrent_requests.reset();
+    checked_proxy proxy(over::plain, settings);
+    test_client client(proxy.port(), proxy.terms());
+    for (unsigned i = 0; i < 2 * proxy::most_copies + 20; ++i) CHECK(client.ask(post("x")).status() == 200);
+    CHECK(proxy.mirrored("iris", mirror_result::busy) == 10);
+    go.set();
+    wait_for(proxy, mirror_result::answered, proxy::most_copies);
+}
+
+TEST_CASE("copies that are held take nothing from the memory of originals") {
+    event go;
+    scripted_replica blue(echo), shadow([&go](conversation&with) {
+        with.read_request();
+        go.wait();
+        with.send(ok("{}"));
+    });
+    auto settings = mirroring(blue, shadow);
+    settings.limits.request_buffer_bytes = 65536;
+    settings.limits.buffer_memory_bytes = 262144; // one body of an original, one copy
+    checked_proxy proxy(over::plain, settings);
+    test_client client(proxy.port(), proxy.terms());
+    const std::string body(60'000, 'x');
+    for (int i = 0; i < 10; ++i) CHECK(client.ask(post(body)).status() == 200);
+    CHECK(proxy.mirrored("iris", mirror_result::no_memory) > 0);
+    go.set();
 }

@@ -142,6 +142,7 @@ TEST_CASE("the default service is scored by the bare path, on any host, by its o
     settings.services[0].hosts = {"iris.contoso.com"};
     settings.default_service = "rose";
     const auto secret = std::string(40, 'p');
+    settings.services[1].auth = config::auth_mode::key;
     settings.services[1].keys = config::key_files{"primary", {}};
     checked_proxy proxy(over::tls, settings);
     proxy.keys["rose"] = std::make_shared<auth::service_keys>(secret);

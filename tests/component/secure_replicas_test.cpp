@@ -131,3 +131,31 @@ TEST_CASE("https:// replicas: a connection made under other terms is not used ag
     CHECK(client.ask(post("3")).body == "3");
     CHECK(world.back.full_handshakes() == 2);
 }
+
+TEST_CASE("https:// replicas: who waits when a reload makes them so is sent over TLS as well") {
+    event go;
+    scripted_replica plain([&go](conversation& with) {
+        with.read_request();
+        go.wait();
+        with.send(ok("plain"));
+    });
+    scripted_replica behind(always(ok("secured")));
+    checked_proxy back(over::tls, settings_of({service_of("iris", {&behind})}));
+    auto settings = settings_of({service_of("iris", {&plain})});
+    settings.services[0].deployments[0].settings.max_concurrent_requests = 1;
+    settings.services[0].deployments[0].settings.max_queue_wait = 60s;
+    settings.services[0].routes = {{"/score", "/api/v1/service/iris/score", false, {"POST"}, true}};
+    checked_proxy front(over::plain, settings);
+    test_client first(front.port(), front.terms()), second(front.port(), front.terms());
+    first.send(post("1"));
+    plain.request(0);
+    second.send(post("2"));
+    while (front.state_of("iris").queued == 0) std::this_thread::yield();
+    front.trust[{"iris", "blue"}] = running_proxy::shared_trust();
+    settings.services[0].deployments[0].replicas = chain::settings_at(back.port()).services[0].deployments[0].replicas;
+    front.reload(settings);
+    CHECK(second.read_reply().body == "secured");
+    CHECK(back.full_handshakes() == 1);
+    go.set();
+    CHECK(first.read_reply().body == "plain");
+}

@@ -52,7 +52,7 @@ def test_check_lists_every_problem_by_its_pointer(file):
     file.write_text(json.dumps(settings))
     done = scoregate("check", "--config", file)
     assert done.returncode == 2
-    for pointer in ("/colour", "/timeouts/drain_ms", "/limits/max_headers", "/services/iris/auth_mode",
+    for pointer in ("/colour", "/timeouts/drain_ms", "/limits/max_headers", "/services/iris/token",
                     "/services/iris/deployments/blue/replicas/0"):
         assert f"{file}: {pointer}: " in done.stderr, done.stderr
 

@@ -61,24 +61,45 @@ def test_a_connection_in_use_learns_that_it_ends(gate, replica):
     assert gate.wait() == 0
 
 
-def test_a_drain_does_not_last_for_ever(start, replica):
-    gate = start({"stream": service(replica.url)}, timeouts={"drain_ms": 300})
+CAPS = pytest.mark.parametrize("cap", [None, 1])
+
+
+def capped(replica, cap):
+    return {"stream": service(replica.url, request_settings={"max_concurrent_requests_per_instance": cap})}
+
+
+@CAPS
+def test_a_drain_does_not_last_for_ever(start, replica, cap):
+    gate = start(capped(replica, cap), timeouts={"drain_ms": 300})
     with gate.tls_socket() as client:
         send(client, "GET", PATH)
         replica.request()
         gate.signal(signal.SIGTERM)
-        gate.wait(timeout=3)
+        assert gate.wait(timeout=3) == 1  # a request was lost
 
 
-def test_a_second_sigterm_ends_it_now(start, replica):
-    gate = start({"stream": service(replica.url)}, timeouts={"drain_ms": 60000})
+@CAPS
+def test_a_second_sigterm_ends_it_now(start, replica, cap):
+    gate = start(capped(replica, cap), timeouts={"drain_ms": 60000})
     with gate.tls_socket() as client:
         send(client, "GET", PATH)
         replica.request()
         gate.signal(signal.SIGTERM)
         wait_until(lambda: gate.refuses_connections(gate.https))
         gate.signal(signal.SIGTERM)
-        gate.wait(timeout=3)
+        assert gate.wait(timeout=3) == 1
+
+
+@CAPS
+def test_a_client_that_leaves_during_a_drain_ends_it(start, replica, cap):
+    gate = start(capped(replica, cap), timeouts={"drain_ms": 60000})
+    client = gate.tls_socket()
+    send(client, "GET", PATH)
+    replica.request()  # and never answered
+    gate.signal(signal.SIGTERM)
+    wait_until(lambda: gate.refuses_connections(gate.https))
+    client.close()
+    assert gate.wait(timeout=3) == 0
 
 
 def test_sigint_drains_too(gate):

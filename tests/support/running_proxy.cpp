@@ -64,7 +64,8 @@ running_proxy::running_proxy(over what, config::settings settings, unsigned core
 
     dealing_.most_connections = settings_.limits.max_connections;
     for (unsigned i = 0; i < cores; ++i) {
-        cores_.push_back(std::make_unique<proxy::core>(i, first, make_context(), unmatched_, collected_, &log_->at(i)));
+        cores_.push_back(
+            std::make_unique<proxy::core>(i, first, make_context(), unmatched_, held_bodies_, &log_->at(i)));
         dealing_.cores.push_back(cores_.back().get());
     }
     for (const auto through : {proxy::entrance::https, proxy::entrance::http}) {
@@ -214,7 +215,7 @@ std::string running_proxy::stop() {
         for (const auto& core : each->cores()) in_flight += core.in_flight.value();
         note("scoregate_in_flight of " + name.first + " " + name.second, in_flight);
     }
-    note("bytes of collected bodies", collected_->used());
+    note("bytes of collected bodies", held_bodies_->collected.used() + held_bodies_->copied.used());
 
     for (auto& core : cores_) core->stop();
     for (auto& thread : threads_) thread.join();

@@ -99,7 +99,7 @@ public:
     // What trusts the certificates of shared_identity() under their name.
     static std::shared_ptr<const tls::replica_trust> shared_trust(const std::string& server_name = "www.contoso.com");
     std::size_t open_connections() const;
-    std::uint64_t collected_bytes() const { return collected_->used(); }
+    std::uint64_t collected_bytes() const { return held_bodies_->collected.used() + held_bodies_->copied.used(); }
 
 private:
     std::shared_ptr<const routing::snapshot> build();
@@ -116,7 +116,7 @@ private:
     // By service and deployment; of removed ones too.
     std::map<std::pair<std::string, std::string>, std::shared_ptr<telemetry::service_metrics>> metrics_;
     std::shared_ptr<telemetry::service_metrics> unmatched_;
-    std::shared_ptr<base::byte_budget> collected_ = std::make_shared<base::byte_budget>();
+    std::shared_ptr<proxy::held_bodies> held_bodies_ = std::make_shared<proxy::held_bodies>();
     pem_directory folder_;
     std::shared_ptr<const tls::certificate_store> store_;
     tls::own_ticket_keys tickets_{std::chrono::steady_clock::now()};

@@ -44,7 +44,7 @@ TEST_CASE("what a client gets for each fault") {
         {"overloaded", {503, "proxy"}},          {"draining", {503, "proxy"}},
         {"internal_error", {500, "proxy"}},      {"client_gone", {499, "client"}},
         {"stream_idle_timeout", {0, "replica"}}, {"stream_broken", {0, "replica"}},
-        {"auth_expired", {401, "client"}},        {"rate_limited", {429, "client"}},
+        {"auth_expired", {401, "client"}},       {"rate_limited", {429, "client"}},
     };
     const std::map<std::string, int> managed{
         {"queue_full", 429},      {"queue_timeout", 429},   {"replica_closed", 424}, {"replica_bad_response", 424},

@@ -139,9 +139,19 @@ TEST_CASE("a service that is gone is gone from what is shown, and lives for who 
     CHECK(at.build.state_of("digits", "blue").replicas.size() == 1);
     CHECK(held->where().url == "http://127.0.0.1:5001");
 
-    const auto third = at.of(settings_of({iris})); // come back, it begins anew
-    CHECK(only(third).replicas != old.replicas);
-    CHECK(at.build.state_of("iris", "blue").replicas.at(0).in_flight == 0);
+    const auto third = at.of(settings_of({iris})); // come back while it is in use, it is still itself
+    CHECK(only(third).replicas == old.replicas);
+    CHECK(only(third).metrics == old.metrics);
+    CHECK(at.build.state_of("iris", "blue").replicas.at(0).in_flight == 1);
+}
+
+TEST_CASE("a service that comes back after its last request begins anew") {
+    fixture at;
+    const auto iris = service_named("iris", {local}), digits = service_named("digits", {local});
+    std::weak_ptr<routing::deployment> old = at.of(settings_of({iris}))->services().at(0).targets.front().replicas;
+    at.of(settings_of({digits}));
+    CHECK(old.expired());
+    CHECK(only(at.of(settings_of({iris}))).replicas != nullptr);
 }
 
 TEST_CASE("another deployment of the same service is another") {

@@ -29,7 +29,9 @@ struct fixture {
         tls.adopt(read_tls(loaded.certificates, loaded.value->ticket_keys_dir, false, file), *loaded.value);
         contexts.clear();
         keys.adopt(read_keys(loaded.value->services, file), *loaded.value);
-        reload.emplace(io.get_executor(), background, from, std::move(*loaded.value), digest_of(read), trust_map{}, tls,
+        const auto content = digest_of(read, ca_files_of(loaded.value->services));
+        auto trust = read_trust(loaded.value->services, file).loaded;
+        reload.emplace(io.get_executor(), background, from, std::move(*loaded.value), content, std::move(trust), tls,
                        keys, build, names, [this](auto next) { published.push_back(std::move(next)); });
     }
     void write(const std::string& text) { file = folder.write("scoregate.json", text); }
@@ -204,6 +206,42 @@ TEST_CASE("a file that is replaced is read by itself, a broken one only after it
     at.run_until([&] { return at.past().last_succeeded; });
     CHECK(at.past().succeeded == 1);
     CHECK(at.published.size() == 1);
+}
+
+TEST_CASE("certificates that https:// replicas are verified by are followed, and kept while they are no good") {
+    const tests::pem_directory folder;
+    const auto first = tests::make_hierarchy().root_pem(), second = tests::make_hierarchy().root_pem();
+    auto text = valid();
+    auto& blue = text["services"]["iris"]["deployments"]["blue"];
+    blue["replicas"] = {"https://127.0.0.1:5001"};
+    blue["replica_tls"] = {{"ca_file", folder.write("ca.pem", first)}};
+    fixture at{text};
+    const auto trust = [&] {
+        auto& replicas = *at.published.back()->services().at(0).targets.at(0).replicas;
+        const auto held = replicas.reserve_now(std::chrono::steady_clock::now());
+        REQUIRE(held.has_value());
+        return held->where().trust;
+    };
+    CHECK(at.now().empty());
+    const auto before = trust();
+    REQUIRE(before);
+    CHECK(at.now().empty());
+    CHECK(trust() == before); // unchanged: connections stay good
+
+    base::gate inside;
+    base::spawn(at.io.get_executor(), inside, at.reload->follow_file());
+    const auto count = at.published.size();
+    folder.write("ca.pem", second);
+    at.run_until([&] { return at.published.size() == count + 1; });
+    CHECK_FALSE(trust() == before);
+    const auto renewed = trust();
+    folder.write("ca.pem", "none");
+    at.run_until([&] { return at.past().failed == 1; });
+    CHECK(at.past().last_problems.at(0).pointer == "/services/iris/deployments/blue/replica_tls/ca_file");
+    CHECK(at.published.size() == count + 1);
+    folder.write("ca.pem", first);
+    at.run_until([&] { return at.published.size() == count + 2; });
+    CHECK_FALSE(trust() == renewed);
 }
 
 TEST_CASE("services_dir is followed: files added, changed, removed, half written, and swapped by Kubernetes") {

@@ -157,6 +157,7 @@ TEST_CASE("pages of an allowed origin may read what is told, errors too") {
     const auto who = identity();
     own_reply about{who, date};
     CHECK(read(fault_reply({fault::auth_wrong}, "iris", about))->value("access-control-allow-origin").empty());
+    about.cors = true;
     about.allowed_origin = "https://a.example";
     const auto reply = read(fault_reply({fault::auth_wrong}, "iris", about));
     CHECK(reply->value("access-control-allow-origin") == "https://a.example");
@@ -171,6 +172,7 @@ TEST_CASE("pages of an allowed origin may read what is told, errors too") {
 TEST_CASE("the answer to a preflight") {
     const auto who = identity();
     own_reply about{who, date};
+    about.cors = true;
     about.allowed_origin = "https://a.example";
     const auto reply = read(preflight_reply("GET, POST", "authorization, content-type", about));
     CHECK(reply->head.status == 204);

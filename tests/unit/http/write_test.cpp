@@ -47,7 +47,7 @@ struct reply_terms {
     bool framed_as_received = true;
     std::string client{};
     timings spent{};
-    bool model_status = false;
+    bool model_status = false, cors = false;
     std::string allowed_origin{};
 };
 
@@ -59,7 +59,7 @@ std::string replied(const std::string& bytes, const reply_terms& terms = {}) {
     out.reserve(room_for(head));
     const auto body = terms.framed_as_received ? head.body : body_framing{terms.how, terms.length};
     write_reply_head(out, head, terms.status != 0 ? terms.status : head.status,
-                     {terms.fault_token, terms.model_status, terms.allowed_origin},
+                     {terms.fault_token, terms.model_status, terms.cors, terms.allowed_origin},
                      {body, terms.close, terms.announce_keep_alive}, "blue", "Thu, 01 Jan 1970 00:00:00 GMT",
                      terms.spent, identity(terms.client));
     return std::string(out.readable());
@@ -303,6 +303,10 @@ TEST_CASE("who may read a reply is ours to say where CORS is on, else the replic
     const auto theirs = replied(bytes);
     CHECK(has_line(theirs, "Access-Control-Allow-Origin: https://theirs.example"));
     reply_terms terms;
+    terms.cors = true;
+    const auto nobodys = replied(bytes, terms);
+    CHECK(nobodys.find("Access-Control") == std::string::npos); // whatever the replica says
+    CHECK(has_line(nobodys, "Vary: Origin"));
     terms.allowed_origin = "https://ours.example";
     const auto ours = replied(bytes, terms);
     CHECK(has_line(ours, "Access-Control-Allow-Origin: https://ours.example"));

@@ -16,7 +16,7 @@ TEST_CASE("every hundred turns of a core are divided exactly, and evenly in betw
     for (unsigned core = 0; core < 3; ++core) {
         std::vector<int> counts(percents.size());
         for (int turn = 1; turn <= 10000; ++turn) {
-            ++counts[split.next(places.at(core)).value()];
+            ++counts[split.next(places.at(core).turn).value()];
             if (turn % 100 != 0) continue;
             for (std::size_t i = 0; i < counts.size(); ++i)
                 REQUIRE(counts[i] == turn / 100 * static_cast<int>(percents[i]));
@@ -30,7 +30,7 @@ TEST_CASE("a share is spread, not served in one piece") {
     traffic_places places(1);
     int since = 0, longest = 0;
     for (int i = 0; i < 1000; ++i) {
-        since = split.next(places.at(0)).value() == 1 ? 0 : since + 1;
+        since = split.next(places.at(0).turn).value() == 1 ? 0 : since + 1;
         longest = std::max(longest, since);
     }
     CHECK(longest == 3);
@@ -40,12 +40,12 @@ TEST_CASE("cores do not begin with the same turn") {
     const std::vector<unsigned> percents{50, 50};
     const traffic split(percents);
     traffic_places places(2);
-    CHECK(split.next(places.at(0)) != split.next(places.at(1)));
+    CHECK(split.next(places.at(0).turn) != split.next(places.at(1).turn));
 }
 
 TEST_CASE("no percentage at all is no traffic") {
     traffic_places places(1);
-    CHECK_FALSE(traffic{}.next(places.at(0)));
+    CHECK_FALSE(traffic{}.next(places.at(0).turn));
     const std::vector<unsigned> none{0, 0};
-    CHECK_FALSE(traffic(none).next(places.at(0)));
+    CHECK_FALSE(traffic(none).next(places.at(0).turn));
 }

@@ -50,6 +50,7 @@ TEST_CASE("a page without services still names every family") {
                                             "process_start_time_seconds gauge",
                                             "scoregate_abandon_expired_total counter",
                                             "scoregate_abandoned_total counter",
+                                            "scoregate_mirrored_total counter",
                                             "scoregate_accept_errors_total counter",
                                             "scoregate_access_log_dropped_total counter",
                                             "scoregate_access_log_write_errors_total counter",
@@ -312,6 +313,18 @@ TEST_CASE("how busy a deployment is, with a cap and without") {
           "scoregate_busy_slots" + blue + "4\nscoregate_busy_slots" + green + "5\n");
     CHECK(family(text, "scoregate_slots") == "scoregate_slots" + blue + "8\n");
     CHECK(family(text, "scoregate_utilization_ratio") == "scoregate_utilization_ratio" + blue + "0.875\n");
+}
+
+TEST_CASE("copies are counted by what became of them, where there are any") {
+    service_metrics shadow("iris", "shadow", 2), blue("iris", "blue", 2);
+    shadow.at(0).mirrored[static_cast<std::size_t>(mirror_result::answered)].add();
+    shadow.at(1).mirrored[static_cast<std::size_t>(mirror_result::answered)].add();
+    shadow.at(1).mirrored[static_cast<std::size_t>(mirror_result::no_memory)].add();
+    const service_metrics* const all[] = {&shadow, &blue};
+    const std::string name = "scoregate_mirrored_total{service=\"iris\",deployment=\"shadow\",result=";
+    CHECK(family(prometheus_text({.services = all}), "scoregate_mirrored_total") ==
+          name + "\"answered\"} 2\n" + name + "\"failed\"} 0\n" + name + "\"busy\"} 0\n" + name +
+              "\"too_large\"} 0\n" + name + "\"no_memory\"} 1\n");
 }
 
 TEST_CASE("keys and tokens are counted for the service, whatever its deployments") {

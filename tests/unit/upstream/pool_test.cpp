@@ -21,7 +21,9 @@ namespace asio = boost::asio;
 namespace {
 
 base::task<> connect_to(connection& which, std::vector<base::tcp::endpoint> addresses, base::error_code& result) {
-    result = co_await which.connect(addresses);
+    base::buffer_pool buffers;
+    const routing::replica where{1, "http://replica", std::move(addresses), "replica", false, {}, {}};
+    result = co_await which.open(where, buffers);
 }
 
 // A replica that takes connections and does what the test says.
@@ -54,7 +56,7 @@ private:
 };
 
 // The kernel delivers over loopback in its own time: waits for the event, not for a while.
-void wait_until_readable(connection& which) { which.stream().socket().wait(base::tcp_socket::wait_read); }
+void wait_until_readable(connection& which) { which.socket().wait(base::tcp_socket::wait_read); }
 
 // True once the other side has closed; false if it does not.
 bool ended(base::tcp_socket& end) {
@@ -183,7 +185,7 @@ TEST_CASE("a pool keeps a bounded number per replica") {
         std::array<int, 2> ends{};
         REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends.data()) == 0);
         auto ours = std::make_unique<connection>(io.get_executor(), 1);
-        ours->stream().socket().assign(base::tcp::v4(), ends[0]);
+        ours->socket().assign(base::tcp::v4(), ends[0]);
         pairs.push_back(ends[1]);
         idle.give(std::move(ours), start);
     }
@@ -201,9 +203,9 @@ TEST_CASE("connecting tries the addresses in turn") {
     connection one(far.io().get_executor(), 7);
     CHECK(one.replica_id() == 7);
     CHECK_FALSE(far.connect(one, {refusing(far.io()), far.address()}));
-    CHECK(one.stream().socket().remote_endpoint() == far.address());
+    CHECK(one.socket().remote_endpoint() == far.address());
     base::tcp::no_delay no_delay;
-    one.stream().socket().get_option(no_delay);
+    one.socket().get_option(no_delay);
     CHECK(no_delay.value());
     CHECK(one.still_idle());
 
