@@ -270,7 +270,8 @@ void settings_reader::read_replica_tls(section& in, deployment& to) {
         inner.text("ca_file", terms.ca_file, path_form);
         inner.text("server_name", terms.server_name, host_form);
     });
-    if (in.given("replica_tls") && std::none_of(to.replicas.begin(), to.replicas.end(), secured)) {
+    const bool says_something = to.replica_tls.ca_file || to.replica_tls.server_name;
+    if (says_something && std::none_of(to.replicas.begin(), to.replicas.end(), secured)) {
         warn_unused(in.pointer("replica_tls"), "no replica is https://");
         to.replica_tls = {};
     }

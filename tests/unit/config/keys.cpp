@@ -276,6 +276,7 @@ TEST_CASE("config/scoregate.json shows every key, at its default") {
         replace_all(at, "/services/*", "/services/iris");
         replace_all(at, "/deployments/*", "/deployments/blue");
         replace_all(at, "/traffic/*", "/traffic/blue");
+        replace_all(at, "/mirror_traffic/*", "/mirror_traffic/shadow");
         replace_all(at, "/routes/*", "/routes/score");
         CAPTURE(at);
         const json::json_pointer pointer{at};
