@@ -52,10 +52,7 @@ protected:
 
     // Until the replica is free again for sure. `patience`: for its reply, before it is asked.
     task<outcome> see_to_end(std::chrono::milliseconds patience) {
-        if (!work_.request_whole || !work_.readable) {
-            error_code ignored;
-            work_.replica->socket().shutdown(base::tcp_socket::shutdown_send, ignored);
-        }
+        if (!work_.request_whole) end_sending();
         const auto end = co_await drop_reply(patience, patience);
         if (end != outcome::expired) co_return end;
         metrics().abandon_expired.add();
@@ -112,10 +109,16 @@ private:
             work_.readable = step.has_value();
         }
         if (!work_.readable) {
+            end_sending(); // one that waits for more of us ends now
             in.clear();
             return false;
         }
         return work_.body.done();
+    }
+
+    void end_sending() {
+        error_code ignored;
+        work_.replica->socket().shutdown(base::tcp_socket::shutdown_send, ignored);
     }
 
     bool take_head(base::buffer& in, std::size_t& scanned) {

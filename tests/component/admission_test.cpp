@@ -156,6 +156,28 @@ TEST_CASE("a client that goes away while it waits leaves the queue at once, half
     CHECK(first.ask(post("{}")).status() == 200);
 }
 
+TEST_CASE("a client that leaves behind early bytes is noticed as far as one buffer of them goes") {
+    const bool within = GENERATE(true, false);
+    INFO(within);
+    auto go = events(3);
+    scripted_replica replica(answer_each_after(go));
+    checked_proxy proxy(over::plain, one_at_a_time({&replica}));
+    test_client first(proxy.port(), proxy.terms()), second(proxy.port(), proxy.terms());
+    first.send(post("0"));
+    replica.request(0);
+    second.send(post("1"));
+    wait_for_queue(proxy, 1);
+    second.send_without_reading(post(std::string(within ? 8'000 : 200'000, 'x')), 100ms);
+    second.close();
+    if (within) wait_for_queue(proxy, 0);
+    for (auto& each : go) each->set();
+    CHECK(first.read_reply().body == "0");
+    if (within)
+        CHECK(replica.requests() == 1);
+    else
+        CHECK(replica.request(1).body == "1"); // it could not be known that nobody waits
+}
+
 TEST_CASE("what a waiting client sends early is kept") {
     const auto what = GENERATE(over::tls, over::plain);
     INFO(to_string(what));
