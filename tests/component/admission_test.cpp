@@ -38,15 +38,6 @@ std::vector<std::unique_ptr<event>> events(std::size_t count) {
     return made;
 }
 
-template <class Condition>
-void wait_until(Condition met) {
-    const auto end = std::chrono::steady_clock::now() + patience;
-    while (!met()) {
-        if (std::chrono::steady_clock::now() > end) throw wire_error("it has not come to pass");
-        std::this_thread::yield();
-    }
-}
-
 void wait_for_queue(const running_proxy& proxy, std::size_t queued) {
     wait_until([&] { return proxy.state_of("iris").queued == queued; });
 }

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <functional>
+#include <thread>
 
 namespace scoregate::tests {
 
@@ -68,6 +69,16 @@ inline std::string request(std::string_view method, std::string_view path, std::
 inline std::string get(std::string_view path, std::string_view fields = {}) { return request("GET", path, fields); }
 inline std::string post(std::string_view body, std::string_view fields = {}) {
     return request("POST", score, fields, body);
+}
+
+// For what the proxy only shows when it is asked.
+template <class Condition>
+void wait_until(Condition met) {
+    const auto end = std::chrono::steady_clock::now() + patience;
+    while (!met()) {
+        if (std::chrono::steady_clock::now() > end) throw wire_error("it has not come to pass");
+        std::this_thread::yield();
+    }
 }
 
 // The error form of the contract.

@@ -25,15 +25,6 @@ config::settings mirroring(const scripted_replica& blue, const scripted_replica&
 
 config::request_settings& of_shadow(config::settings& in) { return in.services[0].deployments[1].settings; }
 
-template <class Condition>
-void wait_until(Condition met) {
-    const auto end = std::chrono::steady_clock::now() + patience;
-    while (!met()) {
-        if (std::chrono::steady_clock::now() > end) throw wire_error("it has not come to pass");
-        std::this_thread::yield();
-    }
-}
-
 void wait_for(const running_proxy& proxy, mirror_result what, std::uint64_t count) {
     wait_until([&] { return proxy.mirrored("iris", what) == count; });
 }

@@ -150,7 +150,7 @@ TEST_CASE("https:// replicas: who waits when a reload makes them so is sent over
     first.send(post("1"));
     plain.request(0);
     second.send(post("2"));
-    while (front.state_of("iris").queued == 0) std::this_thread::yield();
+    wait_until([&] { return front.state_of("iris").queued == 1; });
     front.trust[{"iris", "blue"}] = running_proxy::shared_trust();
     settings.services[0].deployments[0].replicas = chain::settings_at(back.port()).services[0].deployments[0].replicas;
     front.reload(settings);

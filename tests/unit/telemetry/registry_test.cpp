@@ -323,8 +323,8 @@ TEST_CASE("copies are counted by what became of them, where there are any") {
     const service_metrics* const all[] = {&shadow, &blue};
     const std::string name = "scoregate_mirrored_total{service=\"iris\",deployment=\"shadow\",result=";
     CHECK(family(prometheus_text({.services = all}), "scoregate_mirrored_total") ==
-          name + "\"answered\"} 2\n" + name + "\"failed\"} 0\n" + name + "\"busy\"} 0\n" + name +
-              "\"too_large\"} 0\n" + name + "\"no_memory\"} 1\n");
+          name + "\"answered\"} 2\n" + name + "\"failed\"} 0\n" + name + "\"busy\"} 0\n" + name + "\"too_large\"} 0\n" +
+              name + "\"no_memory\"} 1\n");
 }
 
 TEST_CASE("keys and tokens are counted for the service, whatever its deployments") {
