@@ -50,7 +50,7 @@ void queue_place::tell() {
     if (news_) news_->cancel();
 }
 
-void queue_place::woken(routing::waiter& who) noexcept {
+void queue_place::woken(routing::waiter& who) noexcept { // NOLINT(bugprone-exception-escape)
     auto& place = static_cast<queue_place&>(who);
     place.core_.post([&place] {
         place.granted_ = true;

@@ -32,7 +32,8 @@ public:
     routing::slot take() { return std::move(slot_); }
 
 private:
-    static void woken(routing::waiter&) noexcept; // any thread
+    // Any thread. Posting may want for memory: then the process ends, because a wake must not be lost.
+    static void woken(routing::waiter&) noexcept; // NOLINT(bugprone-exception-escape)
 
     core& core_;
     base::deadline limit_;
