@@ -10,7 +10,9 @@
 
 #include <CLI/CLI.hpp>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <string>
 #include <unistd.h>
@@ -123,8 +125,10 @@ int install(const arguments& given) {
 
 app::exit_code make_key() {
     try {
-        std::printf("%s\n", auth::generate_key().c_str());
-        return app::clean;
+        // A file of keys that is empty for want of room must not look like success.
+        if (std::printf("%s\n", auth::generate_key().c_str()) > 0 && std::fflush(stdout) == 0) return app::clean;
+        std::fprintf(stderr, "scoregate: the key could not be written: %s\n", std::strerror(errno));
+        return app::failed;
     } catch (const std::exception& error) {
         std::fprintf(stderr, "scoregate: %s\n", error.what());
         return app::failed;

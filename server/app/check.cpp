@@ -13,14 +13,12 @@ checked check(const config::source& source) {
     found.tls = control::read_tls(loaded.certificates, settings ? settings->ticket_keys_dir : std::nullopt,
                                   settings && settings->refuse_expired, source.file);
     found.problems.insert(found.problems.end(), found.tls.problems.begin(), found.tls.problems.end());
-    if (settings) {
-        found.keys = control::read_keys(settings->services, source.file);
-        auto trust = control::read_trust(settings->services, source.file);
-        found.trust = std::move(trust.loaded);
-        for (const auto* more : {&found.keys.problems, &trust.problems})
-            found.problems.insert(found.problems.end(), more->begin(), more->end());
-        found.warnings.insert(found.warnings.end(), found.keys.warnings.begin(), found.keys.warnings.end());
-    }
+    found.keys = control::read_keys(loaded.services, source.file);
+    auto trust = control::read_trust(loaded.services, source.file);
+    found.trust = std::move(trust.loaded);
+    for (const auto* more : {&found.keys.problems, &trust.problems})
+        found.problems.insert(found.problems.end(), more->begin(), more->end());
+    found.warnings.insert(found.warnings.end(), found.keys.warnings.begin(), found.keys.warnings.end());
     if (found.problems.empty()) found.settings = std::move(loaded.value);
     return found;
 }

@@ -186,6 +186,7 @@ load_result load(const source& from, const file_text& read) {
         made.file = from.file;
         out.warnings = reader.take_warnings();
         out.certificates = made.certificates;
+        out.services = made.services;
         out.value = std::move(made);
     }
     out.problems = tree.take_problems();

@@ -28,8 +28,10 @@ struct source {
 
 struct load_result {
     std::optional<settings> value; // empty when there is any problem
-    // As far as they could be read, also beside problems elsewhere: so that the pairs' own can be told with them.
+    // As far as they could be read, also beside problems elsewhere: so that those of the files that they name can be
+    // told with them.
     std::vector<certificate_files> certificates;
+    std::vector<service> services;
     config::problems problems;         // all of them, in the file's order
     std::vector<std::string> warnings; // left-over settings: of TLS with allowInsecureConnections, keys with none
 };

@@ -254,7 +254,7 @@ void settings_reader::warn_of_shared_replicas(section& in, const service& from) 
         for (const auto& one : each.replicas) {
             const auto at = place_ + child_pointer(child_pointer(in.pointer("deployments"), each.name), "replicas");
             const auto [first, fresh] = all_.capped.emplace(one.host + " " + std::to_string(one.port), at);
-            if (!fresh)
+            if (!fresh && first->second != at)
                 all_.warnings.push_back(
                     at + ": " + one.url + " is in " + first->second +
                     " too: each counts its own max_concurrent_requests_per_instance, so that it may "

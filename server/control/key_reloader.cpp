@@ -2,6 +2,7 @@
 
 #include "telemetry/log.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace scoregate::control {
@@ -21,7 +22,8 @@ key_material read_all(const std::vector<auth::credential_source>& sources, const
     for (const auto& each : sources) {
         auto loaded = auth::load_credentials(each, config_file);
         found.problems.insert(found.problems.end(), loaded.problems.begin(), loaded.problems.end());
-        found.warnings.insert(found.warnings.end(), loaded.warnings.begin(), loaded.warnings.end());
+        for (const auto& warning : loaded.warnings) // services may share a file
+            if (std::ranges::find(found.warnings, warning) == found.warnings.end()) found.warnings.push_back(warning);
         found.loaded.emplace(each.service, std::move(loaded));
     }
     return found;

@@ -20,6 +20,7 @@ namespace asio = boost::asio;
 using clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds probe_timeout{2000}, between_probes{1000};
+constexpr std::size_t most_junk = 2 << 20; // bytes of a reply that is no HTTP, or of heads; a head may have 1 MiB
 
 class unattended : public unattended_request {
 protected:
@@ -50,25 +51,16 @@ protected:
         return settings().on_abandon == config::on_abandon::finish && settings().max_concurrent_requests;
     }
 
-    // Until the replica is free again for sure. `patience`: for its reply, before it is asked.
-    task<outcome> see_to_end(std::chrono::milliseconds patience) {
-        if (!work_.request_whole) end_sending();
-        const auto end = co_await drop_reply(patience, patience);
-        if (end != outcome::expired) co_return end;
-        metrics().abandon_expired.add();
-        co_await wait_until_it_answers(patience);
-        co_return end;
-    }
-
     // `for_head`, then `for_body`, is how long may be waited for each. Its connection is idle or closed afterwards.
     task<outcome> drop_reply(std::chrono::milliseconds for_head, std::chrono::milliseconds for_body) {
+        if (!work_.request_whole) end_sending();
         time_.arm(work_.head_seen ? for_body : for_head);
         base::buffer in(core_.buffers);
         in.reserve(std::max(work_.unread.size(), base::buffer_pool::small_block / 2));
         in.append(std::exchange(work_.unread, {}));
-        std::size_t scanned = 0;
+        std::size_t scanned = 0, junk = 0;
         auto end = outcome::ended;
-        for (;;) {
+        while (junk < most_junk) { // whoever writes more than that without end notices that we close
             const bool had_head = work_.head_seen;
             if (take(in, scanned)) {
                 end = outcome::whole;
@@ -81,6 +73,7 @@ protected:
             const auto [ec, n] =
                 co_await work_.replica->async_read_some(asio::buffer(room.data(), room.size()), awaited);
             in.commit(n);
+            if (!work_.readable || !work_.head_seen) junk += n;
             if (!ec) continue;
             const bool whole = ec == asio::error::eof && work_.head_seen && work_.body.ends_with_stream();
             end = time_.fired() ? outcome::expired : whole ? outcome::whole : outcome::ended;
@@ -91,6 +84,25 @@ protected:
             core_.pool.give(std::move(work_.replica), clock::now());
         work_.replica.reset();
         co_return end;
+    }
+
+    // After drop_reply() gave it up: until the replica is free for sure. One that takes one request at a time answers
+    // once it is done with the last. One that a reload has removed and that nobody can reach any more is no longer
+    // there.
+    task<> wait_until_it_answers() {
+        metrics().abandon_expired.add();
+        const std::string url = work_.slot.where().url;
+        telemetry::log().warn("replica {} has not ended a request that was given up {} ms ago; it gets no other one in "
+                              "its place until it answers a GET",
+                              url, settings().abandon_max.count());
+        for (;;) {
+            const auto answer = co_await probe();
+            if (answer == probed::answers) break;
+            if (answer == probed::unreachable && work_.slot.leaving()) co_return;
+            pause_.expires_after(between_probes);
+            co_await pause_.async_wait(awaited);
+        }
+        telemetry::log().info("replica {} answers again", url);
     }
 
     core& core_;
@@ -141,23 +153,6 @@ private:
         }
     }
 
-    // One that takes one request at a time answers once it is done with the last. One that a reload has removed and
-    // that nobody can reach any more is no longer there.
-    task<> wait_until_it_answers(std::chrono::milliseconds given_up_after) {
-        const std::string url = work_.slot.where().url;
-        telemetry::log().warn("replica {} has not ended a request that was given up {} ms ago; it gets no other one in "
-                              "its place until it answers a GET",
-                              url, given_up_after.count());
-        for (;;) {
-            const auto answer = co_await probe();
-            if (answer == probed::answers) break;
-            if (answer == probed::unreachable && work_.slot.leaving()) co_return;
-            pause_.expires_after(between_probes);
-            co_await pause_.async_wait(awaited);
-        }
-        telemetry::log().info("replica {} answers again", url);
-    }
-
     enum class probed : std::uint8_t { answers, silent, unreachable };
 
     task<probed> probe() {
@@ -186,7 +181,8 @@ public:
 
     task<> run() {
         metrics().abandoned.add();
-        static_cast<void>(co_await see_to_end(settings().abandon_max));
+        const auto end = co_await drop_reply(settings().abandon_max, settings().abandon_max);
+        if (end == outcome::expired) co_await wait_until_it_answers();
     }
     void stop_waiting() override {} // it has its slot
 };
@@ -207,11 +203,11 @@ public:
             co_return;
         }
         auto end = co_await send();
-        if (end == outcome::whole && !guards_slot())
-            end = co_await drop_reply(settings().request_timeout, settings().abandon_max);
-        else if (end == outcome::whole || (end == outcome::expired && begun_ && guards_slot()))
-            end = co_await see_to_end(settings().abandon_max);
+        if (end == outcome::whole || (end == outcome::expired && begun_ && guards_slot()))
+            end = co_await drop_reply(guards_slot() ? settings().abandon_max : settings().request_timeout,
+                                      settings().abandon_max);
         count(end == outcome::whole ? mirror_result::answered : mirror_result::failed);
+        if (end == outcome::expired && begun_ && guards_slot()) co_await wait_until_it_answers();
     }
 
     void stop_waiting() override { place_.tell(); }

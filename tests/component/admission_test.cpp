@@ -405,6 +405,24 @@ TEST_CASE("a reply that is no HTTP leaves the slot taken until the replica has c
     CHECK(client.read_reply().body == "1");
 }
 
+TEST_CASE("a replica that never ends what is no HTTP is hung up on") {
+    const std::string junk =
+        GENERATE(std::string("HTTP/1.1 102 Processing\r\n\r\n"), std::string("no HTTP at all\r\n"));
+    INFO(junk);
+    scripted_replica replica([&junk](conversation& with) {
+        const auto asked = with.read_request();
+        if (with.number() != 0) return with.send(ok(asked.body));
+        std::string much;
+        while (much.size() < 65536) much += junk;
+        for (;;) with.send(much); // until it is hung up on
+    });
+    checked_proxy proxy(over::plain, one_at_a_time({&replica}));
+    test_client client(proxy.port(), proxy.terms());
+    check_fault(client.ask(post("0")), 502, "replica_bad_response", "replica");
+    replica.wait_for_endings(1);
+    CHECK(client.ask(post("1")).body == "1");
+}
+
 TEST_CASE("without a cap a request that its client has left is not waited for") {
     scripted_replica replica([](conversation& with) {
         with.read_request();

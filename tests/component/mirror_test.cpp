@@ -209,3 +209,21 @@ TEST_CASE("copies that are held take nothing from the memory of originals") {
     CHECK(proxy.mirrored("iris", mirror_result::no_memory) > 0);
     go.set();
 }
+
+TEST_CASE("a copy that is given up is counted then, though its slot stays taken") {
+    event free;
+    scripted_replica blue(echo), shadow([&free](conversation&with) {
+        with.read_request();
+        if (with.number() == 0) return with.wait_for_end();
+        free.wait(); // the GET that asks whether it is done
+        with.send(ok("{}"));
+    });
+    auto settings = mirroring(blue, shadow);
+    of_shadow(settings).abandon_max = 50ms;
+    checked_proxy proxy(over::plain, settings);
+    test_client client(proxy.port(), proxy.terms());
+    for (int i = 0; i < 2; ++i) CHECK(client.ask(post("x")).body == "x");
+    wait_for(proxy, mirror_result::failed, 1);
+    CHECK(proxy.state_of("iris", "shadow").replicas.at(0).in_flight == 1);
+    free.set();
+}

@@ -1,11 +1,12 @@
 """The command line: help, check, overrides."""
 import json
 import socket
+import subprocess
 
 import pytest
 
 from scoregate import command as scoregate
-from scoregate import configuration, service
+from scoregate import BINARY, configuration, service
 
 
 @pytest.fixture
@@ -55,6 +56,23 @@ def test_check_lists_every_problem_by_its_pointer(file):
     for pointer in ("/colour", "/timeouts/drain_ms", "/limits/max_headers", "/services/iris/token",
                     "/services/iris/deployments/blue/replicas/0"):
         assert f"{file}: {pointer}: " in done.stderr, done.stderr
+
+
+def test_check_finds_what_is_wrong_with_key_files_beside_the_rest(file):
+    settings = json.loads(file.read_text()) | {"colour": "blue"}
+    settings["services"]["iris"] |= {"auth_mode": "key", "keys": {"primary_file": "nowhere"}}
+    file.write_text(json.dumps(settings))
+    done = scoregate("check", "--config", file)
+    assert done.returncode == 2
+    for pointer in ("/colour", "/services/iris/keys/primary_file"):
+        assert f"{file}: {pointer}: " in done.stderr, done.stderr
+
+
+def test_a_key_that_cannot_be_written_is_an_error():
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([BINARY, "key", "generate"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=10)
+    assert done.returncode == 1
+    assert "could not be written: No space left on device" in done.stderr
 
 
 def test_check_finds_what_is_wrong_with_the_certificate_beside_the_rest(file):
