@@ -71,8 +71,7 @@ struct held_bodies {
 class core {
 public:
     // `tls` is null while HTTP is served in clear. `unmatched` counts requests that no service took, `held` the bytes
-    // of bodies that wait. `log` is null when there is no access log; it outlives the
-    // core.
+    // of bodies that wait. `log` is null when there is no access log; it outlives the core.
     core(unsigned index, std::shared_ptr<const routing::snapshot> first, tls::ssl_ctx_ptr tls,
          std::shared_ptr<telemetry::service_metrics> unmatched, std::shared_ptr<held_bodies> held,
          telemetry::access_log::channel* log);

@@ -66,10 +66,4 @@ void connection::cancel() {
     socket().cancel(ignored);
 }
 
-void connection::close() {
-    cancelled_ = true;
-    base::error_code ignored;
-    socket().close(ignored);
-}
-
 } // namespace scoregate::upstream

@@ -63,7 +63,6 @@ public:
     // False if the replica has closed or sent something unasked: a look that takes nothing out of the socket.
     bool still_idle();
     void cancel();
-    void close();
 
     std::chrono::steady_clock::time_point idle_since;
 

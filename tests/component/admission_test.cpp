@@ -41,21 +41,6 @@ std::vector<std::unique_ptr<event>> events(std::size_t count) {
 void wait_for_queue(const running_proxy& proxy, std::size_t queued) {
     wait_until([&] { return proxy.state_of("iris").queued == queued; });
 }
-// With the request's body.
-void echo(conversation& with) {
-    for (;;) with.send(ok(with.read_request().body));
-}
-
-// Whatever is asked, once `go` has happened.
-scripted_replica::script answer_after(event& go) {
-    return [&go](conversation& with) {
-        for (;;) {
-            with.read_request();
-            go.wait();
-            with.send(ok("{}"));
-        }
-    };
-}
 
 } // namespace
 

@@ -10,7 +10,7 @@ namespace {
 
 // Sends the request's body back, framed as `?reply=` says: length:N, chunked, close, old (HTTP/1.0). With `&early`
 // while it is still coming, with `&slice` byte by byte.
-void echo(conversation& with) {
+void echo_framed(conversation& with) {
     for (;;) {
         auto asked = with.read_head();
         const auto wanted = [&](std::string_view word) { return asked.first_line.find(word) != std::string::npos; };
@@ -74,7 +74,7 @@ std::string asked(framed how, const std::string& query, const std::string& body,
 TEST_CASE("every framing of a request with every framing of a reply, for HTTP/1.0 and 1.1") {
     const auto what = GENERATE(over::tls, over::plain);
     INFO(to_string(what));
-    one_replica world(what, echo);
+    one_replica world(what, echo_framed);
     for (const int minor : {0, 1})
         for (const auto how : {framed::none, framed::length, framed::chunked})
             for (const std::string framing : {"length:", "chunked", "close", "old"})
@@ -113,7 +113,7 @@ TEST_CASE("every framing of a request with every framing of a reply, for HTTP/1.
 TEST_CASE("sizes around the borders of buffers and records, on one connection") {
     const auto what = GENERATE(over::tls, over::plain);
     INFO(to_string(what));
-    one_replica world(what, echo);
+    one_replica world(what, echo_framed);
     test_client client(world.proxy.port(), world.proxy.terms());
     for (const std::size_t border : {16352U, 16384U, 131040U, 131072U})
         for (const std::size_t size : {border - 1, border, border + 1})
@@ -147,7 +147,7 @@ TEST_CASE("heads around the borders of buffers, with a body behind them") {
 TEST_CASE("several MB both ways at once") {
     const auto what = GENERATE(over::tls, over::plain);
     INFO(to_string(what));
-    one_replica world(what, echo);
+    one_replica world(what, echo_framed);
     const auto body = pattern(8 * 1024 * 1024 + 7);
     const auto length = std::to_string(body.size());
     for (const auto how : {framed::length, framed::chunked})
@@ -166,7 +166,7 @@ TEST_CASE("several MB both ways at once") {
 TEST_CASE("byte by byte on both sides") {
     const auto what = GENERATE(over::tls, over::plain);
     INFO(to_string(what));
-    one_replica world(what, echo);
+    one_replica world(what, echo_framed);
     test_client client(world.proxy.port(), world.proxy.terms());
     const auto body = pattern(300);
     for (const auto how : {framed::none, framed::length, framed::chunked})
@@ -230,7 +230,7 @@ TEST_CASE("a request behind a chunked body stays as it is, wherever the body was
 TEST_CASE("pipelined requests are answered in order") {
     const auto what = GENERATE(over::tls, over::plain);
     INFO(to_string(what));
-    one_replica world(what, echo);
+    one_replica world(what, echo_framed);
     test_client client(world.proxy.port(), world.proxy.terms());
     std::string all;
     constexpr std::size_t count = 60;

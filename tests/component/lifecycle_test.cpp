@@ -6,23 +6,6 @@ using namespace scoregate::tests;
 
 namespace {
 
-scripted_replica::script echo = [](conversation& with) {
-    for (;;) {
-        const auto asked = with.read_request();
-        with.send(ok(asked.body));
-    }
-};
-
-scripted_replica::script answer_after(const event& go) {
-    return [&go](conversation& with) {
-        for (;;) {
-            with.read_request();
-            go.wait();
-            with.send(ok("{}"));
-        }
-    };
-}
-
 // Clients on threads of their own, each asking again and again, now and then over a new connection. What went wrong is
 // collected for the main thread.
 class load {

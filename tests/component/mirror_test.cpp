@@ -29,10 +29,6 @@ void wait_for(const running_proxy& proxy, mirror_result what, std::uint64_t coun
     wait_until([&] { return proxy.mirrored("iris", what) == count; });
 }
 
-void echo(conversation& with) {
-    for (;;) with.send(ok(with.read_request().body));
-}
-
 const std::string forced = "azureml-model-deployment: blue\r\n";
 
 } // namespace
@@ -114,11 +110,7 @@ TEST_CASE("copies keep the cap of their deployment and its queue, and leave the 
 
 TEST_CASE("copies that wait end with a drain") {
     event go;
-    scripted_replica blue(echo), shadow([&](conversation&with) {
-        with.read_request();
-        go.wait();
-        with.send(ok("{}"));
-    });
+    scripted_replica blue(echo), shadow(answer_after(go));
     checked_proxy proxy(over::plain, mirroring(blue, shadow));
     test_client client(proxy.port(), proxy.terms());
     for (int i = 0; i < 4; ++i) CHECK(client.ask(post("x")).body == "x");
@@ -177,11 +169,7 @@ TEST_CASE("a copy that the replica stops reading keeps its slot until the replic
 
 TEST_CASE("copies to a deployment that hangs without a cap come to an end") {
     event go;
-    scripted_replica blue(echo), shadow([&go](conversation&with) {
-        with.read_request();
-        go.wait();
-        with.send(ok("{}"));
-    });
+    scripted_replica blue(echo), shadow(answer_after(go));
     auto settings = mirroring(blue, shadow);
     of_shadow(settings).max_concurrent_requests.reset();
     checked_proxy proxy(over::plain, settings);
@@ -194,11 +182,7 @@ TEST_CASE("copies to a deployment that hangs without a cap come to an end") {
 
 TEST_CASE("copies that are held take nothing from the memory of originals") {
     event go;
-    scripted_replica blue(echo), shadow([&go](conversation&with) {
-        with.read_request();
-        go.wait();
-        with.send(ok("{}"));
-    });
+    scripted_replica blue(echo), shadow(answer_after(go));
     auto settings = mirroring(blue, shadow);
     settings.limits.request_buffer_bytes = 65536;
     settings.limits.buffer_memory_bytes = 262144; // one body of an original, one copy

@@ -6,20 +6,7 @@
 using namespace scoregate;
 using namespace scoregate::tests;
 
-namespace {
-
-// Answers with `name`, once `go` has happened.
-scripted_replica::script answer_after(event& go, const std::string& name) {
-    return [&go, name](conversation& with) {
-        for (;;) {
-            with.read_request();
-            go.wait();
-            with.send(ok(name));
-        }
-    };
-}
-
-} // namespace
+namespace {} // namespace
 
 TEST_CASE("the replica with the fewest requests in flight gets the next; ties take turns") {
     event go;

@@ -34,10 +34,6 @@ struct chain {
     checked_proxy back, front;
 };
 
-void echo(conversation& with) {
-    for (;;) with.send(ok(with.read_request().body));
-}
-
 } // namespace
 
 TEST_CASE("https:// replicas: requests go over one kept-alive TLS connection, bodies of any size both ways") {

@@ -170,6 +170,20 @@ scripted_replica::script always(std::string reply) {
     };
 }
 
+scripted_replica::script answer_after(const event& go, std::string body) {
+    return [&go, reply = ok(body)](scripted_replica::conversation& with) {
+        for (;;) {
+            with.read_request();
+            go.wait();
+            with.send(reply);
+        }
+    };
+}
+
+void echo(scripted_replica::conversation& with) {
+    for (;;) with.send(ok(with.read_request().body));
+}
+
 std::string ok(std::string_view body, std::string_view fields) {
     std::string reply = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
     reply.append(fields).append("Content-Length: ").append(std::to_string(body.size())).append("\r\n\r\n");

@@ -80,6 +80,10 @@ private:
 
 // Answers every request with these bytes.
 scripted_replica::script always(std::string reply);
+// The same, with `body`, once `go` has happened.
+scripted_replica::script answer_after(const event& go, std::string body = "{}");
+// Answers every request with its body.
+void echo(scripted_replica::conversation&);
 // "HTTP/1.1 200 OK" with a Content-Length.
 std::string ok(std::string_view body, std::string_view fields = {});
 
