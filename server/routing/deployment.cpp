@@ -11,9 +11,18 @@ constexpr std::chrono::seconds window{5};     // least time over which a pace is
 constexpr std::chrono::seconds forgotten{10}; // nobody asked for so long: what is known of the pace is not used
 constexpr std::chrono::seconds least_wait{1}, longest_wait{60};
 
-std::uint64_t next_replica_id() {
+std::uint64_t next_id() {
     static std::atomic<std::uint64_t> last{0};
     return ++last;
+}
+
+bool may_be_used(standing how) { return how == standing::ready || how == standing::half_open; }
+bool is_out(standing how) { return how == standing::ejected || how == standing::half_open; }
+
+std::chrono::seconds ejection_length(unsigned ejections) {
+    auto length = first_ejection;
+    for (unsigned i = 1; i < ejections && length < longest_ejection; ++i) length *= 2;
+    return std::min(length, longest_ejection);
 }
 
 } // namespace
@@ -30,8 +39,10 @@ slot& slot::operator=(slot&& other) noexcept {
     return *this;
 }
 
-void slot::release() {
-    if (replica_ != nullptr) owner_->release(*std::exchange(replica_, nullptr));
+void slot::report(outcome what) const { owner_->report(*replica_, what); }
+
+void slot::release(outcome what) {
+    if (replica_ != nullptr) owner_->release(*std::exchange(replica_, nullptr), what);
 }
 
 bool slot::leaving() const { return owner_->is_leaving(*replica_); }
@@ -58,6 +69,12 @@ void deployment::update(std::vector<replica_settings> wanted, const admission& a
     queue served;
     {
         const std::lock_guard lock(mutex_);
+        const bool beside_others = settled_ && usable_ != 0;
+        if (!allowed.probed)
+            for (auto& each : replicas_)
+                if (each->server->standing == standing::starting || each->server->standing == standing::unready)
+                    become(*each->server, standing::ready);
+        allowed_ = allowed;
         replica_list updated;
         for (auto& each : replicas_) each->server->current = nullptr;
         for (auto& each : wanted) {
@@ -66,10 +83,16 @@ void deployment::update(std::vector<replica_settings> wanted, const admission& a
             if (!same) {
                 auto server = server_of(replicas_, each.url);
                 if (!server) server = server_of(removed_, each.url);
-                if (!server) server = std::make_shared<model_server>();
-                same = std::make_unique<replica>(replica{next_replica_id(), std::move(each.url),
-                                                         std::move(each.addresses), std::move(each.host), each.tls,
-                                                         std::move(each.trust), std::move(server)});
+                if (server) {
+                    server->failures = 0;
+                    if (is_out(server->standing)) become(*server, standing::ready);
+                } else {
+                    server = new_server();
+                    if (beside_others) server->handicap = first_handicap;
+                }
+                same = std::make_unique<replica>(replica{next_id(), std::move(each.url), std::move(each.addresses),
+                                                         std::move(each.host), each.tls, std::move(each.trust),
+                                                         std::move(server)});
             }
             same->server->current = same.get();
             updated.push_back(std::move(same));
@@ -78,18 +101,42 @@ void deployment::update(std::vector<replica_settings> wanted, const admission& a
             if (old->slots != 0) removed_.push_back(std::move(old));
         replicas_ = std::move(updated);
         if (next_ >= replicas_.size()) next_ = 0;
-
-        allowed_ = allowed;
-        reachable_ = open_ = 0;
-        for (const auto& each : replicas_) {
-            if (!each->addresses.empty()) ++reachable_;
-            if (has_room(*each)) ++open_;
-        }
-        queue_limit_ = allowed_.queue_length.value_or(reachable_ * allowed_.slots_per_replica.value_or(0));
-        while (open_ != 0 && !waiting_.empty()) served.push_back(grant_to_first(least_busy()));
-        note_fullness();
+        count();
+        serve_waiting(served);
     }
-    while (!served.empty()) { // out of the list first: once woken, a waiter may be gone
+    wake(served);
+}
+
+std::shared_ptr<model_server> deployment::new_server() const {
+    auto made = std::make_shared<model_server>();
+    made->id = next_id();
+    if (allowed_.probed) made->standing = standing::starting;
+    return made;
+}
+
+// After every change of the replicas, of their standing, or of the limits.
+void deployment::count() {
+    const auto usable = [](const auto& each) {
+        return !each->addresses.empty() && may_be_used(each->server->standing);
+    };
+    if (std::none_of(replicas_.begin(), replicas_.end(), usable)) // nobody is ejected for want of others
+        for (const auto& each : replicas_)
+            if (each->server->standing == standing::ejected) become(*each->server, standing::half_open);
+    reachable_ = usable_ = hopeful_ = open_ = 0;
+    for (const auto& each : replicas_) {
+        if (each->addresses.empty()) continue;
+        ++reachable_;
+        if (usable(each)) ++usable_;
+        if (usable(each) || each->server->standing == standing::starting) ++hopeful_;
+        if (has_room(*each)) ++open_;
+    }
+    queue_limit_ =
+        allowed_.queue_length.value_or(reachable_ * allowed_.slots_per_replica.value_or(waiters_without_cap));
+}
+
+// Out of the list first: once woken, a waiter may be gone.
+void deployment::wake(queue& served) {
+    while (!served.empty()) {
         auto& first = served.front();
         served.pop_front();
         first.wake_(first);
@@ -115,74 +162,111 @@ std::shared_ptr<model_server> deployment::server_of(const replica_list& among, c
 }
 
 bool deployment::has_room(const replica& one) const {
-    return one.server->current == &one && !one.addresses.empty() &&
-           (!allowed_.slots_per_replica || one.server->in_flight < *allowed_.slots_per_replica);
+    const auto& server = *one.server;
+    if (server.current != &one || one.addresses.empty()) return false;
+    if (server.standing == standing::half_open) return server.in_flight == 0;
+    return server.standing == standing::ready &&
+           (!allowed_.slots_per_replica || server.in_flight < *allowed_.slots_per_replica);
 }
 
-// Of those with room, of which there must be one. Starting behind the last choice makes those that tie take turns.
-replica& deployment::least_busy() {
+// Of those with room that `who` does not avoid; null: none. Starting behind the last choice makes those that tie take
+// turns.
+replica* deployment::least_busy(const waiter* who) {
     const auto count = replicas_.size();
     replica* least = nullptr;
+    std::uint64_t least_load = 0;
     for (std::size_t seen = 0, at = next_; seen < count; ++seen) {
         auto& each = *replicas_[at];
         at = at + 1 == count ? 0 : at + 1;
-        if (!has_room(each) || (least != nullptr && least->server->in_flight <= each.server->in_flight)) continue;
+        const auto load = std::uint64_t{each.server->in_flight + 1} * each.server->handicap;
+        if (!has_room(each) || (least != nullptr && least_load <= load)) continue;
+        if (who != nullptr && who->avoids(*each.server)) continue;
         least = &each;
+        least_load = load;
         next_ = at;
-        if (least->server->in_flight == 0) break;
+        if (load == 1) break;
     }
-    return *least;
+    return least;
 }
 
 slot deployment::occupy(replica& where) {
+    const bool had_room = has_room(where);
     ++where.slots;
     ++where.server->in_flight;
-    if (!has_room(where)) --open_;
+    if (had_room && !has_room(where)) --open_;
     return {*this, where};
 }
 
-waiter& deployment::grant_to_first(replica& free) {
-    auto& first = waiting_.front();
-    waiting_.pop_front();
-    first.granted_ = occupy(free);
-    return first;
+// Null: all of them avoid it.
+waiter* deployment::grant_to_first(replica& free) {
+    const auto first =
+        std::find_if(waiting_.begin(), waiting_.end(), [&](const auto& each) { return !each.avoids(*free.server); });
+    if (first == waiting_.end()) return nullptr;
+    auto& served = *first;
+    waiting_.erase(first);
+    served.granted_ = occupy(free);
+    return &served;
+}
+
+// After a change that may have made room in more than one place.
+void deployment::serve_waiting(queue& served) {
+    for (auto each = waiting_.begin(); open_ != 0 && each != waiting_.end();) {
+        auto& who = *each++;
+        auto* const where = least_busy(&who);
+        if (where == nullptr) continue;
+        who.granted_ = occupy(*where);
+        waiting_.erase(queue::s_iterator_to(who));
+        served.push_back(who);
+    }
+    note_fullness();
 }
 
 // After every change of who waits, who is busy, and the limits.
 void deployment::note_fullness() {
-    full_.store(reachable_ != 0 && open_ == 0 && waiting_.size() >= queue_limit_, std::memory_order_relaxed);
+    full_.store(hopeful_ != 0 && open_ == 0 && waiting_.size() >= queue_limit_, std::memory_order_relaxed);
 }
 
-// Nobody waits while there is one, so that taking it passes nobody by.
-base::result<slot> deployment::occupy_one(time_point now) {
-    if (reachable_ == 0) {
-        auto why = base::fail(base::fault::no_ready_replica);
-        why.retry_after = static_cast<unsigned>(least_wait.count()); // its name may resolve at any moment
-        return why;
+// Nobody waits for it while there is one, so that taking it passes nobody by.
+base::result<slot> deployment::occupy_one(const waiter* who, time_point now) {
+    if (auto* const where = open_ != 0 ? least_busy(who) : nullptr; where != nullptr) {
+        auto made = occupy(*where);
+        note_fullness();
+        return made;
     }
-    if (open_ == 0) {
-        auto why = base::fail(base::fault::queue_full);
-        why.retry_after = seconds_to_wait(now);
-        return why;
-    }
-    auto made = occupy(least_busy());
-    note_fullness();
-    return made;
+    const bool none = std::none_of(replicas_.begin(), replicas_.end(), [&](const auto& each) {
+        return !each->addresses.empty() && (who == nullptr || !who->avoids(*each->server)) &&
+               (may_be_used(each->server->standing) || each->server->standing == standing::starting);
+    });
+    auto why = base::fail(none ? base::fault::no_ready_replica : base::fault::queue_full);
+    why.retry_after =
+        none ? static_cast<unsigned>(least_wait.count()) : seconds_to_wait(now); // it may be at any moment
+    return why;
 }
 
 std::variant<slot, queued, base::failure> deployment::reserve(waiter& who, time_point now) {
     const std::lock_guard lock(mutex_);
-    auto made = occupy_one(now);
+    auto made = occupy_one(&who, now);
     if (made) return std::move(*made);
-    if (reachable_ == 0 || waiting_.size() >= queue_limit_) return made.error();
-    waiting_.push_back(who);
+    const bool waited = who.avoiding_ != 0;
+    if (made.error().kind == base::fault::no_ready_replica || (!waited && waiting_.size() >= queue_limit_))
+        return made.error();
+    if (waited)
+        waiting_.push_front(who);
+    else
+        waiting_.push_back(who);
     note_fullness();
     return queued{};
 }
 
-base::result<slot> deployment::reserve_now(time_point now) {
+base::result<slot> deployment::reserve_now(time_point now, const waiter* who) {
     const std::lock_guard lock(mutex_);
-    return occupy_one(now);
+    auto made = occupy_one(who, now);
+    if (!made && usable_ == 0) { // one may be starting, but not for somebody who does not wait
+        auto why = base::fail(base::fault::no_ready_replica);
+        why.retry_after = static_cast<unsigned>(least_wait.count());
+        return why;
+    }
+    return made;
 }
 
 bool deployment::abandon(waiter& who) {
@@ -194,23 +278,167 @@ bool deployment::abandon(waiter& who) {
 }
 
 // The freed place goes to who waits longest before anybody else can see it.
-void deployment::release(replica& freed) {
-    waiter* served = nullptr;
+void deployment::release(replica& freed, outcome what) {
+    queue served;
     {
         const std::lock_guard lock(mutex_);
         ++given_back_;
-        auto* const current = freed.server->current; // another one than `freed` if its addresses have changed
+        auto& server = *freed.server;         // outlives `freed` if there is another one with its URL
+        auto* const current = server.current; // which this is then, if its addresses have changed
         const bool had_room = current != nullptr && has_room(*current);
-        --freed.server->in_flight;
+        const auto stood = server.standing;
+        --server.in_flight;
         --freed.slots;
         if (current != &freed && freed.slots == 0)
             std::erase_if(removed_, [&](const auto& each) { return each.get() == &freed; });
         if (current == nullptr) return;
-        if (!had_room && has_room(*current)) ++open_;
-        if (open_ != 0 && !waiting_.empty()) served = &grant_to_first(*current);
-        note_fullness();
+        learn(server, what);
+        if (server.standing != stood) {
+            count();
+            serve_waiting(served);
+        } else {
+            if (!had_room && has_room(*current)) ++open_;
+            if (!waiting_.empty() && has_room(*current))
+                if (auto* const first = grant_to_first(*current); first != nullptr) served.push_back(*first);
+            note_fullness();
+        }
     }
-    if (served != nullptr) served->wake_(*served);
+    wake(served);
+}
+
+void deployment::report(replica& by, outcome what) {
+    queue served;
+    {
+        const std::lock_guard lock(mutex_);
+        auto& server = *by.server;
+        const auto stood = server.standing;
+        if (server.current == nullptr) return;
+        learn(server, what);
+        if (server.standing == stood) return;
+        count();
+        serve_waiting(served);
+    }
+    wake(served);
+}
+
+void deployment::learn(model_server& about, outcome what) {
+    about.answered |= what == outcome::answered || what == outcome::busy;
+    if (what == outcome::answered) {
+        about.failures = 0;
+        if (about.standing == standing::half_open) become(about, standing::ready);
+    } else if (what == outcome::failed) {
+        ++about.failures;
+        const bool failed_trial = about.standing == standing::half_open;
+        const bool once_too_often = about.standing == standing::ready && about.failures >= failures_to_eject;
+        if ((failed_trial || once_too_often) && may_eject(about)) become(about, standing::ejected);
+    }
+}
+
+// At most half of the ready replicas, the last never.
+bool deployment::may_eject(const model_server& one) const {
+    std::size_t ready = 0, out = 1;
+    for (const auto& each : replicas_) {
+        const auto how = each->server->standing;
+        if (each->addresses.empty() || how == standing::starting || how == standing::unready) continue;
+        ++ready;
+        if (is_out(how) && each->server.get() != &one) ++out;
+    }
+    return 2 * out <= ready;
+}
+
+void deployment::become(model_server& one, standing next) {
+    const auto before = std::exchange(one.standing, next);
+    if (before == next) return;
+    one.since.reset();
+    one.failures = 0;
+    const bool beside_others = usable_ > (may_be_used(before) ? 1 : 0);
+    one.handicap = next == standing::ready && settled_ && beside_others ? first_handicap : 1;
+    if (next == standing::ejected) ++one.ejections;
+    if (one.current != nullptr)
+        changes_.push_back({one.current->url, next,
+                            next == standing::ejected ? ejection_length(one.ejections) : std::chrono::seconds{}});
+}
+
+std::vector<deployment::change> deployment::advance(time_point now) {
+    queue served;
+    std::vector<change> changes;
+    {
+        const std::lock_guard lock(mutex_);
+        if (usable_ != 0 && !in_use_since_) in_use_since_ = now;
+        settled_ = in_use_since_ && now - *in_use_since_ >= slow_start;
+        bool ended = false;
+        for (const auto& each : replicas_) {
+            auto& server = *each->server;
+            if (server.handicap == 1 && server.ejections == 0) continue;
+            if (!server.since) server.since = now;
+            const auto passed = now - *server.since;
+            const bool over = passed >= ejection_length(server.ejections);
+            if (server.standing == standing::ejected && over) {
+                become(server, standing::half_open);
+                ended = true;
+            } else if (server.standing == standing::ready) {
+                if (over) server.ejections = 0;
+                const auto share = std::max<time_point::duration>(passed, slow_start / first_handicap);
+                server.handicap = std::max(1U, std::min(server.handicap, static_cast<unsigned>(slow_start / share)));
+            }
+        }
+        if (ended) {
+            count();
+            serve_waiting(served);
+        }
+        changes.swap(changes_);
+    }
+    wake(served);
+    return changes;
+}
+
+// Null if it is gone, or cannot be reached.
+replica* deployment::find(std::uint64_t replica_id) {
+    const auto found = std::find_if(replicas_.begin(), replicas_.end(), [&](const auto& each) {
+        return each->id == replica_id && !each->addresses.empty();
+    });
+    return found == replicas_.end() ? nullptr : found->get();
+}
+
+std::vector<deployment::probe_subject> deployment::subjects() {
+    const std::lock_guard lock(mutex_);
+    std::vector<probe_subject> all;
+    for (const auto& each : replicas_)
+        if (!each->addresses.empty())
+            all.push_back({each->id, each->url, each->server->standing, std::exchange(each->server->answered, false)});
+    return all;
+}
+
+std::optional<slot> deployment::reserve_for_probe(std::uint64_t replica_id) {
+    const std::lock_guard lock(mutex_);
+    auto* const found = find(replica_id);
+    if (found == nullptr) return {};
+    if (allowed_.slots_per_replica && found->server->in_flight >= *allowed_.slots_per_replica) return {};
+    auto made = occupy(*found);
+    note_fullness();
+    return made;
+}
+
+void deployment::set_ready(std::uint64_t replica_id) {
+    set_standing(replica_id, standing::ready,
+                 [](standing now) { return now == standing::starting || now == standing::unready; });
+}
+
+void deployment::set_unready(std::uint64_t replica_id) {
+    set_standing(replica_id, standing::unready, [](standing now) { return now != standing::unready; });
+}
+
+void deployment::set_standing(std::uint64_t replica_id, standing next, bool (*applies)(standing)) {
+    queue served;
+    {
+        const std::lock_guard lock(mutex_);
+        auto* const found = find(replica_id);
+        if (found == nullptr || !applies(found->server->standing)) return;
+        become(*found->server, next);
+        count();
+        serve_waiting(served);
+    }
+    wake(served);
 }
 
 bool deployment::is_leaving(const replica& one) const {
@@ -234,11 +462,11 @@ deployment::state deployment::look() const {
     const std::lock_guard lock(mutex_);
     state all;
     for (const auto& each : replicas_)
-        all.replicas.push_back({each->url, !each->addresses.empty(), each->server->in_flight});
+        all.replicas.push_back({each->url, !each->addresses.empty(), each->server->in_flight, each->server->standing});
     for (const auto& each : removed_)
         if (each->server->current == nullptr) all.leaving += each->slots;
     all.queued = waiting_.size();
-    if (allowed_.slots_per_replica) all.slots = std::uint64_t{*allowed_.slots_per_replica} * reachable_;
+    if (allowed_.slots_per_replica) all.slots = std::uint64_t{*allowed_.slots_per_replica} * usable_;
     return all;
 }
 
