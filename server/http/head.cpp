@@ -150,6 +150,22 @@ result<void> read_connection(std::string_view value, connection_options& options
     });
 }
 
+// The timeout of a Keep-Alive field, "timeout=5, max=100": a convention of HTTP/1.0's servers that many still follow.
+// Whatever else the field says is nothing to us.
+std::optional<std::chrono::seconds> read_idle_limit(std::string_view value) {
+    constexpr std::string_view name = "timeout=";
+    std::optional<std::chrono::seconds> found;
+    static_cast<void>(each_element(value, [&](std::string_view element) -> result<void> {
+        if (!equals_ignoring_case(element.substr(0, name.size()), name)) return {};
+        const auto digits = element.substr(name.size());
+        std::uint32_t seconds = 0;
+        const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), seconds);
+        if (ec == std::errc() && end == digits.data() + digits.size()) found = std::chrono::seconds(seconds);
+        return {};
+    }));
+    return found;
+}
+
 } // namespace
 
 method method_of(std::string_view name) {
@@ -402,6 +418,7 @@ result<void> response_head::parse_status_line(std::string_view line) {
 result<void> response_head::parse(std::string_view bytes, const head_limits& limits, method to) {
     body = {};
     announced_length.reset();
+    idle_limit.reset();
     has_date = false;
     nominated.clear();
     if (auto r = parse_status_line(take_line(bytes)); !r) return r;
@@ -428,6 +445,9 @@ result<void> response_head::parse(std::string_view bytes, const head_limits& lim
                 return fail(fault::replica_bad_response, r.error().detail);
             break;
         case field_id::date: has_date = true; break;
+        case field_id::hop_by_hop:
+            if (equals_ignoring_case(each.name, "keep-alive")) idle_limit = read_idle_limit(each.value);
+            break;
         default: break;
         }
     }

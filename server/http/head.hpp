@@ -8,6 +8,7 @@
 
 #include "base/result.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -114,6 +115,7 @@ public:
     body_framing body;
     std::optional<std::uint64_t> announced_length; // Content-Length, also where there is no body
     bool keep_alive = true;
+    std::optional<std::chrono::seconds> idle_limit; // Keep-Alive: timeout=, as the replica announces it
     bool has_date = false;
     std::vector<field> fields;
     std::vector<std::string_view> nominated;

@@ -69,10 +69,7 @@ task<ending> exchange<Stream>::serve() {
     if (now_.watching) co_await end_watch();
     total_.disarm();
     leave_replica(why);
-    if (collected_.size() != 0) { // refused after it was collected
-        client_.out.release();
-        collected_.give_back();
-    }
+    drop_request();
     copied_head_.release();
     if (why.kind != fault::none && now_.reply_started) now_.ending = ending::cut;
     if (why.kind != fault::none && !now_.reply_started) co_await answer(why);
@@ -87,6 +84,7 @@ void exchange<Stream>::begin() {
     now_ = {};
     now_.metrics = core_.unmatched.get();
     snapshot_ = core_.snapshot();
+    place_.avoid_none();
     request_body_ = {};
     upload_failure_ = {};
     own_reply_.clear();
@@ -101,35 +99,15 @@ void exchange<Stream>::begin() {
 template <class Stream>
 task<result<void>> exchange<Stream>::forward() {
     // Head.
-    for (;;) {
-        const auto found = find_request();
-        if (!found) co_return found.error();
-        if (*found) break;
-        if (now_.head_read == clock::time_point{}) {
-            now_.head_read = now_.began; // the deadline is for the whole head, not for each read
-            reading_.arm(timeouts().header);
-        }
-        auto& in = client_.in;
-        if (in.writable().empty()) in.compact();
-        if (in.writable().empty()) in.reserve(snapshot_->head_limits().bytes);
-        const auto room = in.writable();
-        const auto [ec, n] = co_await client_.stream.async_read_some(asio::buffer(room.data(), room.size()), awaited);
-        if (ec) co_return client_failure("the head was not whole within timeouts.header_ms");
-        in.commit(n);
-    }
+    auto found = find_request();
+    if (found && !*found) found = co_await read_head();
+    if (!found) co_return found.error();
     reading_.disarm();
     now_.head_read = clock::now();
 
     // Decision.
     if (const auto decided = decide(); !decided) co_return decided.error();
-    if (!own_reply_.empty()) {
-        now_.reply_started = true;
-        now_.ending = now_.client_keeps_alive ? ending::keep_alive : ending::close;
-        error_code ec;
-        const auto sent = client_.stream.write_now(own_reply_, ec);
-        now_.bytes_out = own_reply_.size();
-        co_return co_await send_rest_to_client(std::string_view(own_reply_).substr(sent), ec);
-    }
+    if (!own_reply_.empty()) co_return co_await send_own_reply();
 
     // Body, as far as it is collected: a slow upload must not keep a replica from others.
     if (const auto held = account_for(client_.out.capacity() + copied_head_.capacity()); !held) co_return held.error();
@@ -140,27 +118,55 @@ task<result<void>> exchange<Stream>::forward() {
         now_.collecting = clock::now() - began;
     }
 
-    // Replica: a slot, perhaps after a wait, and a connection that is idle or new.
+    // Replica: a slot, perhaps after a wait.
     const auto has_slot = ask_for_slot();
     if (!has_slot) co_return has_slot.error();
     if (!*has_slot) {
         const auto granted = co_await wait_for_slot();
         if (!granted) co_return granted.error();
     }
-    ++now_.attempts;
-    replica_name_ = slot_.where().url;
-    replica_ = core_.pool.take(slot_.where().id);
-    if (!replica_) {
-        const auto reached = co_await reach_replica();
-        if (!reached) co_return reached.error();
-    }
 
-    // Request out, reply back. Both bodies may flow at once.
-    const auto dispatched = co_await dispatch();
-    if (!dispatched) co_return dispatched.error();
-    const auto head = co_await read_reply_head();
-    if (!head) co_return head.error();
+    // A connection that is idle or new; request out, reply back. Both bodies may flow at once.
+    for (;;) {
+        begin_try();
+        result<void> tried;
+        if (!replica_) tried = co_await reach_replica();
+        if (tried) tried = co_await dispatch();
+        if (tried) tried = co_await read_reply_head();
+        if (tried && !now_.turned_away) break;
+        const auto again = co_await try_again(tried ? failure{} : tried.error());
+        if (!again) co_return again.error();
+        if (!*again) break;
+    }
     co_return co_await relay_reply();
+}
+
+// What find_request() has not found: true, or why not. The deadline is for the whole head, not for each read.
+template <class Stream>
+task<result<bool>> exchange<Stream>::read_head() {
+    reading_.arm(timeouts().header);
+    for (;;) {
+        auto& in = client_.in;
+        if (in.writable().empty()) in.compact();
+        if (in.writable().empty()) in.reserve(snapshot_->head_limits().bytes);
+        const auto room = in.writable();
+        const auto [ec, n] = co_await client_.stream.async_read_some(asio::buffer(room.data(), room.size()), awaited);
+        if (ec) co_return client_failure("the head was not whole within timeouts.header_ms");
+        in.commit(n);
+        const auto found = find_request();
+        if (!found) co_return found.error();
+        if (*found) co_return true;
+    }
+}
+
+template <class Stream>
+task<result<void>> exchange<Stream>::send_own_reply() {
+    now_.reply_started = true;
+    now_.ending = now_.client_keeps_alive ? ending::keep_alive : ending::close;
+    error_code ec;
+    const auto sent = client_.stream.write_now(own_reply_, ec);
+    now_.bytes_out = own_reply_.size();
+    co_return co_await send_rest_to_client(std::string_view(own_reply_).substr(sent), ec);
 }
 
 // True once a whole head has been parsed into core_.request.
@@ -205,7 +211,7 @@ task<result<void>> exchange<Stream>::reach_replica() {
     const auto ec = co_await replica_->open(where, core_.buffers);
     const bool timed_out = replica_reading_.fired();
     replica_reading_.disarm();
-    now_.connecting = clock::now() - began;
+    now_.connecting += clock::now() - began;
     if (const auto why = given_up(); why.kind != fault::none) co_return why;
     if (timed_out) co_return fail(fault::connect_timeout);
     const bool own_fault =
@@ -229,22 +235,24 @@ task<result<void>> exchange<Stream>::dispatch() {
         const auto sent = client_.stream.write_now(go_on, ec);
         const auto told = co_await send_rest_to_client(go_on.substr(sent), ec);
         if (!told) co_return told.error();
+        now_.expects_continue = false;
     }
-    now_.sent = true;
     error_code ec;
     const auto bytes = client_.out.readable();
     const auto sent = replica_->write_now(bytes, ec);
+    now_.sent = !ec || sent != 0;
+    if (!now_.sent && now_.reused) co_return fail(fault::replica_closed); // as it was being taken out of the pool
     if (ec || sent < bytes.size()) {
         const auto rest = co_await send_rest_to_replica(bytes.substr(sent), ec);
         if (!rest && rest.error().kind != fault::replica_closed) co_return rest.error();
         now_.replica_write_failed = !rest; // it may have answered before it closed
     }
     if (now_.mirror != nullptr) send_copy_of(client_.out.readable().substr(now_.replica_head_size));
-    client_.out.clear();
-    if (collected_.size() != 0) {
-        client_.out.release();
-        collected_.give_back();
-    }
+    now_.mirror = nullptr;
+    // For another try, unless bodies that are still to be collected may want the memory.
+    const auto most = held_bodies::most_collected(snapshot_->settings().limits.buffer_memory_bytes);
+    now_.replayable = request_body_.done() && (collected_.size() == 0 || core_.held->collected.used() <= most / 2);
+    if (!now_.replayable) drop_request();
     now_.sent_at = now_.dispatched = clock::now();
     unwatched_.arm(base::deadline_wheel::tick_length); // a quick reply costs nothing
     now_.request_whole = request_body_.done() && !now_.replica_write_failed;
@@ -390,6 +398,7 @@ void exchange<Stream>::record(const failure& why) {
 
     auto& metrics = this->metrics();
     if (now_.service != nullptr) metrics.in_flight.sub();
+    if (now_.counts_as_retry) metrics.retrying.sub();
     metrics.requests.add(kind, static_cast<std::uint16_t>(status));
     metrics.request_duration.observe(ended - now_.began);
     metrics.bytes_in.add(now_.bytes_in);
@@ -438,6 +447,7 @@ void exchange<Stream>::record(const failure& why) {
 
 #include "proxy/exchange_decide.ipp"
 #include "proxy/exchange_reply.ipp"
+#include "proxy/exchange_retry.ipp"
 #include "proxy/exchange_slot.ipp"
 #include "proxy/exchange_upload.ipp"
 #include "proxy/exchange_watch.ipp"

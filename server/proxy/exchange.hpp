@@ -71,6 +71,8 @@ private:
     void begin();
     base::task<base::result<void>> forward();
     base::result<bool> find_request();
+    base::task<base::result<bool>> read_head();
+    base::task<base::result<void>> send_own_reply();
     base::task<base::result<void>> reach_replica();
     base::task<base::result<void>> dispatch();
     void send_copy_of(std::string_view body);
@@ -88,7 +90,24 @@ private:
     // Its slot, and what becomes of the replica in the end (exchange_slot.ipp).
     base::result<bool> ask_for_slot();
     base::task<base::result<void>> wait_for_slot();
+    routing::outcome outcome_of(const base::failure& why) const;
     void leave_replica(const base::failure& why);
+
+    // Another try (exchange_retry.ipp).
+    enum class try_at : std::uint8_t { nowhere, same_replica, another_replica };
+    struct further_try {
+        try_at where = try_at::nowhere;
+        telemetry::retry_reason because = {};
+        bool sent_before = false;
+    };
+    void begin_try();
+    base::task<base::result<bool>> try_again(base::failure why);
+    further_try next_try(const base::failure& why) const;
+    bool within_budget() const;
+    bool turns_away(unsigned status) const;
+    base::task<bool> get_slot_again();
+    base::result<bool> keep_reply();
+    void drop_request();
 
     // Whether the client is still there, while it is not read for anything else (exchange_watch.ipp).
     void watch();
@@ -182,8 +201,20 @@ private:
         bool head_parsed = false, expects_continue = false, client_keeps_alive = false;
         bool uploading = false, stop_upload = false, replica_write_failed = false;
         bool reply_started = false, reply_complete = false, replica_reusable = false;
-        bool reply_head_seen = false, sent = false; // anything, to the replica
-        bool request_whole = false;                 // all of it has been written to the replica
+        bool reply_head_seen = false;
+        std::optional<std::chrono::seconds> replica_idle_limit; // as its reply announces it
+        // Of the try under way:
+        bool reused = false;        // on a connection from the pool
+        bool sent = false;          // anything
+        bool request_whole = false; // all of it has been written
+        bool was_reset = false;     // by the replica, which closed without having read all of it
+        bool turned_away = false;   // by a reply, which is left where it stands
+        // Of all tries:
+        bool idempotent = false;           // sent twice, it does no harm
+        bool replayable = false;           // client.out has all of it
+        bool repeated = false;             // once, which is enough
+        bool counts_as_retry = false;      // in the budget
+        bool wants_new_connection = false; // not one that has been idle
         bool watching = false, stop_watch = false, client_left = false;
     };
     progress now_;

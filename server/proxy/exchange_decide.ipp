@@ -144,6 +144,7 @@ result<void> exchange<Stream>::prepare_request(const http::request_head& head, c
         http::write_request_head(out, head, path, host,
                                  {client_.address, proto, head.host, to.to->forward_authorization}, identity_);
     };
+    now_.idempotent = to.by->idempotent || head.verb == http::method::get || head.verb == http::method::head;
     auto& out = client_.out;
     write_head(out, now_.target->host_header, client_.in.size() + 32);
     now_.replica_head_size = out.size();

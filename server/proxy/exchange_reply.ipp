@@ -21,12 +21,15 @@ task<result<void>> exchange<Stream>::read_reply_head() {
         if (reply.writable().empty()) reply.reserve(snapshot_->head_limits().bytes);
         const auto room = reply.writable();
         const auto [ec, n] = co_await replica_->async_read_some(asio::buffer(room.data(), room.size()), awaited);
-        if (ec) co_return replica_failure(fault::replica_closed);
+        if (ec) {
+            now_.was_reset = ec == asio::error::connection_reset || ec == asio::error::broken_pipe;
+            co_return replica_failure(fault::replica_closed);
+        }
         reply.commit(n);
         for (;;) {
             const auto found = find_reply();
             if (!found) co_return found.error();
-            if (*found && now_.model_status >= 200) co_return result<void>{};
+            if (*found && (now_.turned_away || now_.model_status >= 200)) co_return result<void>{};
             if (!*found) break;
             const auto interim = client_.out.readable();
             error_code failed;
@@ -37,7 +40,8 @@ task<result<void>> exchange<Stream>::read_reply_head() {
     }
 }
 
-// True once a whole head has been taken out of client.reply and its rewritten form stands in client.out.
+// True once a whole head has been taken out of client.reply and its rewritten form stands in client.out; or if it turns
+// the request away, and then it stays where it is.
 template <class Stream>
 result<bool> exchange<Stream>::find_reply() {
     constexpr unsigned most_interim_replies = 16;
@@ -56,8 +60,14 @@ result<bool> exchange<Stream>::find_reply() {
     auto& head = core_.response;
     const auto parsed = head.parse(reply.readable().substr(0, **end), snapshot_->head_limits(), now_.verb);
     if (!parsed) return parsed.error();
+    now_.turned_away = turns_away(head.status);
+    if (now_.turned_away) {
+        now_.scanned = 0;
+        return true;
+    }
     now_.model_status = head.status;
-    client_.out.clear();
+    now_.replayable = false;
+    drop_request();
     client_.out.reserve(http::room_for(head) + reply.size() + 32);
     if (head.status >= 200)
         begin_reply();
@@ -96,6 +106,7 @@ void exchange<Stream>::begin_reply() {
         now_.status = base::status(fault::model_error, mapping());
     }
     now_.replica_reusable = head.keep_alive;
+    now_.replica_idle_limit = head.idle_limit;
     reply_body_ = http::body_decoder(head.body);
     auto& framing = now_.framing;
     framing.body = head.body;

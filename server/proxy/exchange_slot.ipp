@@ -23,8 +23,9 @@ task<result<void>> exchange<Stream>::wait_for_slot() {
         return static_cast<const exchange*>(who)->given_up().kind != fault::none;
     };
     const bool granted = co_await place_.wait(pointless, this);
-    now_.queued = clock::now() - began;
-    metrics().queue_wait.observe(now_.queued);
+    const auto waited = clock::now() - began;
+    now_.queued += waited;
+    metrics().queue_wait.observe(waited);
     if (granted) slot_ = place_.take();
     if (const auto why = given_up(); why.kind != fault::none) {
         slot_.release();
@@ -41,10 +42,36 @@ failure exchange<Stream>::refuse_for_now(fault kind) const {
     return why;
 }
 
+// What a request that ended so says of its replica.
+template <class Stream>
+routing::outcome exchange<Stream>::outcome_of(const failure& why) const {
+    using routing::outcome;
+    switch (why.kind) {
+    case fault::none: break;
+    case fault::replica_closed: return now_.reused ? outcome::untold : outcome::failed; // its idle time was up, perhaps
+    case fault::connect_failed:
+    case fault::connect_timeout:
+    case fault::replica_bad_response:
+    case fault::replica_stalled:
+    case fault::request_timeout:
+    case fault::stream_idle_timeout:
+    case fault::stream_broken: return outcome::failed;
+    default: return outcome::untold;
+    }
+    switch (now_.model_status) {
+    case 429:
+    case 503: return outcome::busy;
+    case 502:
+    case 504: return outcome::failed;
+    default: return now_.reply_complete ? outcome::answered : outcome::untold;
+    }
+}
+
 // The connection goes back to the pool, is closed, or is left to whoever waits until the replica is free again.
 template <class Stream>
 void exchange<Stream>::leave_replica(const failure& why) {
-    if (!replica_) return slot_.release();
+    const auto what = outcome_of(why);
+    if (!replica_) return slot_.release(what);
     replica_reading_.disarm();
     const bool clean = now_.reply_complete && now_.replica_reusable && now_.request_whole && client_.reply.empty();
     // Only a connection that the replica has closed tells that it is not at it any more.
@@ -52,15 +79,18 @@ void exchange<Stream>::leave_replica(const failure& why) {
         now_.sent && !now_.reply_complete && why.kind != fault::none && why.kind != fault::replica_closed;
     const auto& settings = now_.target->settings;
     if (clean)
-        core_.pool.give(std::move(replica_), clock::now());
-    else if (at_work && settings.on_abandon == config::on_abandon::finish && settings.max_concurrent_requests)
+        core_.pool.give(std::move(replica_), clock::now(), now_.replica_idle_limit);
+    else if (at_work && slot_ && settings.on_abandon == config::on_abandon::finish &&
+             settings.max_concurrent_requests) {
+        slot_.report(what);
         finish_abandoned(core_, {snapshot_, now_.target, std::move(slot_), std::move(replica_), now_.verb,
                                  now_.reply_head_seen, now_.replica_reusable, reply_body_,
                                  client_.reply.has_block() ? std::string(client_.reply.readable()) : std::string(),
                                  now_.request_whole,
                                  why.kind != fault::replica_bad_response && why.kind != fault::stream_broken});
+    }
     replica_.reset();
-    slot_.release();
+    slot_.release(what);
 }
 
 } // namespace scoregate::proxy

@@ -14,9 +14,10 @@ queue_place::~queue_place() {
 }
 
 base::result<bool> queue_place::ask(routing::deployment& at, const config::request_settings& settings,
-                                    std::chrono::steady_clock::time_point now) {
-    if (settings.max_queue_wait.count() == 0) {
-        auto reserved = at.reserve_now(now);
+                                    std::chrono::steady_clock::time_point now, std::chrono::nanoseconds waited) {
+    const auto left = settings.max_queue_wait - std::chrono::floor<std::chrono::milliseconds>(waited);
+    if (left.count() <= 0) {
+        auto reserved = at.reserve_now(now, this);
         if (!reserved) return reserved.error();
         slot_ = std::move(*reserved);
         return true;
@@ -29,7 +30,7 @@ base::result<bool> queue_place::ask(routing::deployment& at, const config::reque
     }
     in_ = &at;
     granted_ = false;
-    longest_ = settings.max_queue_wait;
+    longest_ = left;
     news_.emplace(core_.where(), base::tick_timer::time_point::max());
     return false;
 }

@@ -21,9 +21,10 @@ public:
     explicit queue_place(core& where);
     ~queue_place(); // leaves the queue: the loop has ended under the coroutine
 
-    // True if there is nothing to wait for: take() has it. False: it is in the queue, and wait() must follow.
+    // True if there is nothing to wait for: take() has it. False: it is in the queue, and wait() must follow. `waited`
+    // is the part of max_queue_wait that is over already.
     base::result<bool> ask(routing::deployment& at, const config::request_settings&,
-                           std::chrono::steady_clock::time_point now);
+                           std::chrono::steady_clock::time_point now, std::chrono::nanoseconds waited = {});
     // Until a slot is granted, max_queue_wait is over, or `pointless(who)`, which is asked when there is news. True:
     // take() has a slot.
     base::task<bool> wait(bool (*pointless)(const void* who), const void* who);
@@ -39,7 +40,7 @@ private:
     base::deadline limit_;
     std::optional<base::tick_timer> news_; // cancelled when there are any; exists while it waits
     routing::deployment* in_ = nullptr;    // the queue of; null: none
-    std::chrono::milliseconds longest_{};
+    std::chrono::milliseconds longest_{};  // to wait
     routing::slot slot_;
     bool granted_ = false;
 };

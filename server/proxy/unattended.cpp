@@ -183,6 +183,7 @@ public:
         metrics().abandoned.add();
         const auto end = co_await drop_reply(settings().abandon_max, settings().abandon_max);
         if (end == outcome::expired) co_await wait_until_it_answers();
+        if (end == outcome::whole) work_.slot.release(routing::outcome::answered); // late, but alive
     }
     void stop_waiting() override {} // it has its slot
 };
@@ -208,6 +209,7 @@ public:
                                       settings().abandon_max);
         count(end == outcome::whole ? mirror_result::answered : mirror_result::failed);
         if (end == outcome::expired && begun_ && guards_slot()) co_await wait_until_it_answers();
+        work_.slot.release(end == outcome::whole ? routing::outcome::answered : routing::outcome::failed);
     }
 
     void stop_waiting() override { place_.tell(); }
@@ -230,7 +232,7 @@ private:
     task<outcome> send() {
         const auto& where = work_.slot.where();
         error_code ec;
-        work_.replica = core_.pool.take(where.id);
+        work_.replica = core_.pool.take(where.id, clock::now());
         if (!work_.replica) {
             work_.replica = std::make_unique<upstream::connection>(core_.where(), where.id);
             metrics().replica_connects.add();

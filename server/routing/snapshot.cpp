@@ -103,7 +103,7 @@ base::result<destination> snapshot::find(const http::request_head& head) const {
 }
 
 route::route(const config::route& written)
-    : path(written.path), replica_path(written.replica_path), subtree(written.subtree) {
+    : path(written.path), replica_path(written.replica_path), subtree(written.subtree), idempotent(written.idempotent) {
     for (const auto& each : written.methods) {
         methods |= bit(http::method_of(each));
         allow.append(allow.empty() ? "" : ", ").append(each);

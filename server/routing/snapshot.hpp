@@ -27,6 +27,7 @@ struct route {
 
     std::string path, replica_path;
     bool subtree;
+    bool idempotent;
     unsigned methods = 0; // a bit for each http::method
     std::string allow;    // the same for people: "GET, HEAD, POST"
 };

@@ -191,6 +191,19 @@ void mirrored(page& out, const observations& seen) {
     }
 }
 
+void retries(page& out, const observations& seen) {
+    out.family("scoregate_retries_total", "counter", "Further tries of requests, by reason.");
+    for (const auto* of : seen.services) {
+        if (of->deployment().empty()) continue;
+        for (std::size_t i = 0; i < retry_reasons.size(); ++i) {
+            std::uint64_t sum = 0;
+            for (const auto& core : of->cores()) sum += core.retries[i].value();
+            out.sample({{"service", of->service()}, {"deployment", of->deployment()}, {"reason", retry_reasons[i]}},
+                       to_text(sum));
+        }
+    }
+}
+
 // Counted before a deployment is chosen.
 void authentication(page& out, const observations& seen) {
     out.family("scoregate_auth_total", "counter",
@@ -298,6 +311,7 @@ std::string prometheus_text(const observations& seen) {
     page out;
     services(out, seen);
     mirrored(out, seen);
+    retries(out, seen);
     authentication(out, seen);
     loads(out, seen);
     connections(out, seen);

@@ -81,6 +81,14 @@ enum class mirror_result : std::uint8_t {
 };
 inline constexpr std::array<std::string_view, 5> mirror_results{"answered", "failed", "busy", "too_large", "no_memory"};
 
+// Why a request was tried once more.
+enum class retry_reason : std::uint8_t {
+    unsent, // nothing of it reached the replica
+    closed, // its connection ended without a byte of a reply
+    busy,   // 429 or 503
+};
+inline constexpr std::array<std::string_view, 3> retry_reasons{"unsent", "closed", "busy"};
+
 class service_metrics {
 public:
     struct alignas(64) per_core {
@@ -98,6 +106,8 @@ public:
         counter auth_primary, auth_secondary; // requests with that key
         counter auth_token;
         gauge in_flight;
+        std::array<counter, retry_reasons.size()> retries; // by retry_reason
+        gauge retrying;                                    // requests under way that a replica may have seen twice
     };
 
     // `cores` is at least 1.

@@ -64,7 +64,9 @@ public:
     bool still_idle();
     void cancel();
 
-    std::chrono::steady_clock::time_point idle_since;
+    // The pool's.
+    std::chrono::steady_clock::time_point first_idle, idle_since;
+    unsigned times_idle = 0;
 
 private:
     template <class Signature, class Token, class Operation>

@@ -71,6 +71,12 @@ inline std::string post(std::string_view body, std::string_view fields = {}) {
     return request("POST", score, fields, body);
 }
 
+// A port that refuses: it was bound a moment ago.
+inline std::uint16_t refusing_port() {
+    const scripted_replica gone(always(""));
+    return gone.port();
+}
+
 // For what the proxy only shows when it is asked.
 template <class Condition>
 void wait_until(Condition met) {

@@ -45,12 +45,6 @@ private:
     std::uint16_t port_ = 0;
 };
 
-// A port that refuses: it was bound a moment ago.
-std::uint16_t refusing_port() {
-    const scripted_replica gone(always(""));
-    return gone.port();
-}
-
 config::settings settings_for(std::uint16_t port) {
     auto service = service_of("iris", {});
     service.deployments[0].replicas.push_back(replica_at(port));

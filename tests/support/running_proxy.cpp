@@ -306,6 +306,13 @@ std::uint64_t running_proxy::mirrored(const std::string& service, telemetry::mir
     return total;
 }
 
+std::uint64_t running_proxy::retries(const std::string& service, telemetry::retry_reason why) const {
+    std::uint64_t total = 0;
+    for (const auto* each : metrics_of(service))
+        for (const auto& core : each->cores()) total += core.retries[static_cast<std::size_t>(why)].value();
+    return total;
+}
+
 std::shared_ptr<const tls::replica_trust> running_proxy::shared_trust(const std::string& server_name) {
     const pem_directory folder;
     return std::make_shared<tls::replica_trust>(folder.write("ca.pem", shared_identity().root_pem()), server_name);

@@ -87,6 +87,7 @@ public:
     std::uint64_t replica_connects(const std::string& service) const;
     std::int64_t in_flight(const std::string& service) const; // scoregate_in_flight
     std::uint64_t mirrored(const std::string& service, telemetry::mirror_result) const;
+    std::uint64_t retries(const std::string& service, telemetry::retry_reason) const;
     routing::deployment::state state_of(const std::string& service, const std::string& deployment = "blue") const;
     std::vector<routing::deployment::replica_state> replicas(const std::string& service) const {
         return state_of(service).replicas;

@@ -51,6 +51,7 @@ TEST_CASE("a page without services still names every family") {
                                             "scoregate_abandon_expired_total counter",
                                             "scoregate_abandoned_total counter",
                                             "scoregate_mirrored_total counter",
+                                            "scoregate_retries_total counter",
                                             "scoregate_accept_errors_total counter",
                                             "scoregate_access_log_dropped_total counter",
                                             "scoregate_access_log_write_errors_total counter",

@@ -81,7 +81,7 @@ constexpr std::chrono::steady_clock::time_point start{1000h};
 TEST_CASE("the connection that came back last is lent first") {
     replica far;
     pool idle;
-    CHECK(idle.take(1) == nullptr);
+    CHECK(idle.take(1, start) == nullptr);
     std::vector<base::tcp_socket> ends;
     std::vector<const connection*> given;
     for (int i = 0; i < 3; ++i) {
@@ -90,11 +90,11 @@ TEST_CASE("the connection that came back last is lent first") {
         ends.push_back(std::move(theirs));
         idle.give(std::move(ours), start);
     }
-    const auto first = idle.take(1), second = idle.take(1), third = idle.take(1);
+    const auto first = idle.take(1, start), second = idle.take(1, start), third = idle.take(1, start);
     CHECK(first.get() == given[2]);
     CHECK(second.get() == given[1]);
     CHECK(third.get() == given[0]);
-    CHECK(idle.take(1) == nullptr);
+    CHECK(idle.take(1, start) == nullptr);
 }
 
 TEST_CASE("a connection is lent for its own replica only") {
@@ -105,10 +105,10 @@ TEST_CASE("a connection is lent for its own replica only") {
     const auto* const kept = other.get();
     idle.give(std::move(one), start);
     idle.give(std::move(other), start);
-    CHECK(idle.take(3) == nullptr);
-    CHECK(idle.take(2).get() == kept);
-    CHECK(idle.take(2) == nullptr);
-    CHECK(idle.take(1) != nullptr);
+    CHECK(idle.take(3, start) == nullptr);
+    CHECK(idle.take(2, start).get() == kept);
+    CHECK(idle.take(2, start) == nullptr);
+    CHECK(idle.take(1, start) != nullptr);
 }
 
 TEST_CASE("a connection that was closed or spoken on meanwhile is not lent") {
@@ -135,8 +135,8 @@ TEST_CASE("a connection that was closed or spoken on meanwhile is not lent") {
     CHECK_FALSE(sees_close.still_idle());
     CHECK_FALSE(sees_talk.still_idle());
     CHECK_FALSE(sees_talk.still_idle()); // looking takes nothing away
-    CHECK(idle.take(1).get() == kept);
-    CHECK(idle.take(1) == nullptr);
+    CHECK(idle.take(1, start).get() == kept);
+    CHECK(idle.take(1, start) == nullptr);
 }
 
 TEST_CASE("a sweep closes what was idle for too long, and only that") {
@@ -159,9 +159,93 @@ TEST_CASE("a sweep closes what was idle for too long, and only that") {
     idle.sweep(start + pool::longest_idle);
     CHECK(ended(end_of_old));
     CHECK(ended(end_of_other));
-    CHECK(idle.take(2) == nullptr);
-    CHECK(idle.take(1).get() == kept);
-    CHECK(idle.take(1) == nullptr);
+    CHECK(idle.take(2, start + 4s) == nullptr);
+    CHECK(idle.take(1, start + 4s).get() == kept);
+    CHECK(idle.take(1, start + 4s) == nullptr);
+}
+
+TEST_CASE("between two sweeps, too, nothing is lent that was idle for too long") {
+    replica far;
+    pool idle;
+    auto [ours, theirs] = far.make();
+    idle.give(std::move(ours), start);
+    CHECK(idle.take(1, start + pool::longest_idle) == nullptr);
+    CHECK(ended(theirs));
+}
+
+TEST_CASE("a replica that announces how long it keeps a connection is believed, with a margin") {
+    replica far;
+    pool idle;
+    auto [ours, theirs] = far.make();
+    idle.give(std::move(ours), start, 2s);
+    auto again = idle.take(1, start + 1499ms);
+    REQUIRE(again);
+    idle.give(std::move(again), start, 2s);
+    CHECK(idle.take(1, start + 1500ms) == nullptr);
+
+    auto [lasting, end_of_lasting] = far.make();
+    idle.give(std::move(lasting), start, 75s); // no reason to keep it longer than any other
+    CHECK(idle.take(1, start + pool::longest_idle) == nullptr);
+    auto [hasty, end_of_hasty] = far.make();
+    idle.give(std::move(hasty), start, 0s);
+    CHECK(ended(end_of_hasty));
+}
+
+TEST_CASE("a replica that closes first shows how long it waits, and is believed for a while") {
+    replica far;
+    pool idle;
+    const auto close_after = [&](std::chrono::steady_clock::time_point given, std::chrono::milliseconds time) {
+        auto [ours, theirs] = far.make();
+        auto& sees_close = *ours;
+        idle.give(std::move(ours), given);
+        theirs.close();
+        wait_until_readable(sees_close);
+        idle.sweep(given + time);
+    };
+    const auto lent_after = [&](std::chrono::steady_clock::time_point given, std::chrono::milliseconds time) {
+        auto [ours, theirs] = far.make();
+        idle.give(std::move(ours), given);
+        return idle.take(1, given + time) != nullptr;
+    };
+    close_after(start, 2s);
+    CHECK_FALSE(lent_after(start + 2s, 1500ms));
+    CHECK(lent_after(start + 2s, 1499ms));
+    idle.sweep(start + 2s + pool::habit_remembered);
+    CHECK(lent_after(start + 70s, 3s));
+}
+
+TEST_CASE("a replica that ends closes all its connections: that shows nothing") {
+    replica far;
+    pool idle;
+    auto [ours, theirs] = far.make();
+    auto& sees_close = *ours;
+    idle.give(std::move(ours), start);
+    theirs.close();
+    wait_until_readable(sees_close);
+    CHECK(idle.take(1, start + 900ms) == nullptr);
+    auto [next, end_of_next] = far.make();
+    idle.give(std::move(next), start);
+    CHECK(idle.take(1, start + 3s) != nullptr);
+}
+
+TEST_CASE("a connection ends after its most requests, and after its longest life") {
+    replica far;
+    pool idle;
+    auto [busy, end_of_busy] = far.make(1);
+    idle.give(std::move(busy), start);
+    for (unsigned i = 1; i < pool::most_requests - 1; ++i) idle.give(idle.take(1, start), start);
+    auto last = idle.take(1, start);
+    REQUIRE(last);
+    idle.give(std::move(last), start);
+    CHECK(idle.take(1, start) == nullptr);
+    CHECK(ended(end_of_busy));
+
+    auto [old, end_of_old] = far.make(2);
+    idle.give(std::move(old), start);
+    auto kept = idle.take(2, start + 1s);
+    REQUIRE(kept);
+    idle.give(std::move(kept), start + pool::longest_life);
+    CHECK(ended(end_of_old));
 }
 
 TEST_CASE("what has come back again counts as fresh") {
@@ -169,11 +253,11 @@ TEST_CASE("what has come back again counts as fresh") {
     pool idle;
     auto [ours, theirs] = far.make();
     idle.give(std::move(ours), start);
-    auto again = idle.take(1);
+    auto again = idle.take(1, start);
     REQUIRE(again);
     idle.give(std::move(again), start + 3s);
     idle.sweep(start + 5s);
-    CHECK(idle.take(1) != nullptr);
+    CHECK(idle.take(1, start + 5s) != nullptr);
 }
 
 TEST_CASE("a pool keeps a bounded number per replica") {

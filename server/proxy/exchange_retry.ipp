@@ -1,0 +1,118 @@
+// A try at a replica that came to nothing: whether another one is safe, and where. Included by exchange.cpp alone,
+// which instantiates it.
+//
+//   nothing of the request reached the replica            another replica, at once (its own again on a new connection
+//                                                         where only an idle connection had died)
+//   closed without a byte of a reply, on a connection     once, on a new connection, if the route is idempotent and the
+//   that was reused, or reset, which means unread         body is at hand
+//   429 or 503, and the body is at hand                   another replica, if one is free before max_queue_wait is over
+//   a byte of a reply, a timeout, any other status        never
+//
+// What may have been sent twice stays within a budget, so that replicas in trouble do not get more requests than their
+// clients send.
+#pragma once
+
+#include "proxy/exchange.hpp"
+
+namespace scoregate::proxy {
+
+inline constexpr unsigned most_tries = 3;
+inline constexpr std::int64_t least_budget = 3; // at once on one core: a fifth of few requests is none
+
+template <class Stream>
+void exchange<Stream>::begin_try() {
+    ++now_.attempts;
+    now_.sent = now_.was_reset = now_.replica_write_failed = now_.request_whole = false;
+    replica_name_ = slot_.where().url;
+    replica_ = now_.wants_new_connection ? nullptr : core_.pool.take(slot_.where().id, now_.head_read);
+    now_.reused = replica_ != nullptr;
+}
+
+// True: the next try may begin. False: the reply that turned the request away is all that there is, and it stands where
+// relay_reply() expects it. `why` is none where the try ended with such a reply.
+template <class Stream>
+task<result<bool>> exchange<Stream>::try_again(failure why) {
+    replica_reading_.disarm();
+    if (const auto gone = given_up(); gone.kind != fault::none) co_return why.kind != fault::none ? why : gone;
+    const auto next = next_try(why);
+    if (next.where == try_at::nowhere) co_return why;
+    if (next.sent_before && !now_.counts_as_retry) {
+        now_.counts_as_retry = true;
+        metrics().retrying.add();
+    }
+    now_.wants_new_connection = next.sent_before || next.where == try_at::same_replica;
+    if (why.kind == fault::replica_closed && now_.sent) now_.repeated = true;
+    if (next.where == try_at::another_replica) {
+        place_.avoid(slot_.where());
+        slot_.release(why.kind == fault::none ? routing::outcome::busy : outcome_of(why));
+        const bool granted = co_await get_slot_again();
+        if (const auto gone = given_up(); gone.kind != fault::none) co_return gone;
+        if (!granted && why.kind != fault::none) co_return why;
+        if (!granted) co_return keep_reply();
+    }
+    metrics().retries[static_cast<std::size_t>(next.because)].add();
+    now_.turned_away = false;
+    replica_.reset();
+    co_return true;
+}
+
+template <class Stream>
+typename exchange<Stream>::further_try exchange<Stream>::next_try(const failure& why) const {
+    using telemetry::retry_reason;
+    if (now_.attempts >= most_tries) return {};
+    if (now_.turned_away) return {try_at::another_replica, retry_reason::busy, true};
+    if (why.kind == fault::connect_failed || why.kind == fault::connect_timeout)
+        return {try_at::another_replica, retry_reason::unsent, false};
+    const bool replied = now_.model_status != 0 || !client_.reply.empty();
+    if (why.kind != fault::replica_closed || replied) return {};
+    if (!now_.sent) return {now_.reused ? try_at::same_replica : try_at::another_replica, retry_reason::unsent, false};
+    if (!now_.replayable || !now_.idempotent || now_.repeated || !within_budget()) return {};
+    if (now_.reused) return {try_at::same_replica, retry_reason::closed, true};
+    if (now_.was_reset) return {try_at::another_replica, retry_reason::closed, true};
+    return {};
+}
+
+template <class Stream>
+bool exchange<Stream>::within_budget() const {
+    const auto& of = metrics();
+    return now_.counts_as_retry || of.retrying.value() < std::max(least_budget, of.in_flight.value() / 5);
+}
+
+template <class Stream>
+task<bool> exchange<Stream>::get_slot_again() {
+    const auto asked = place_.ask(*now_.target->replicas, now_.target->settings, clock::now(), now_.queued);
+    if (!asked) co_return false;
+    if (*asked)
+        slot_ = place_.take();
+    else if (const auto waited = co_await wait_for_slot(); !waited)
+        co_return false;
+    co_return true;
+}
+
+// Takes up the reply that was left where it stands.
+template <class Stream>
+result<bool> exchange<Stream>::keep_reply() {
+    now_.turned_away = false;
+    now_.replayable = false;
+    const auto found = find_reply();
+    if (!found) return found.error();
+    return false;
+}
+
+// Whether a reply with that status sends the request elsewhere. The request has to be at hand for it.
+template <class Stream>
+bool exchange<Stream>::turns_away(unsigned status) const {
+    return (status == 429 || status == 503) && now_.replayable && now_.interim_replies == 0 &&
+           now_.attempts < most_tries && within_budget();
+}
+
+// The bytes of the request: nobody will want them again.
+template <class Stream>
+void exchange<Stream>::drop_request() {
+    client_.out.clear();
+    if (collected_.size() == 0) return;
+    client_.out.release();
+    collected_.give_back();
+}
+
+} // namespace scoregate::proxy
