@@ -21,6 +21,9 @@ using base::task;
 // How long a connection that has just been served keeps its buffers: under load the next request is there long before,
 // and waiting without a buffer costs a system call more.
 constexpr std::chrono::milliseconds hot_time{100};
+// What a drain leaves to a connection that has been served: a request that is on its way when the drain begins arrives
+// within it, and a reply told the client to go on, so it must not meet a closed connection.
+constexpr std::chrono::milliseconds last_request_time{1500};
 // What a client may still send after a reply that ended the connection, so that it can read the reply before a reset.
 constexpr std::chrono::milliseconds linger_time{2000};
 constexpr std::size_t linger_bytes = 1024 * 1024;
@@ -64,6 +67,10 @@ public:
         else
             waiting_.arm(linger_time); // a connection that was accepted may still bring its first request
     }
+    void drain() override {
+        // A wait that is hot ends sooner than this, and the one after it knows that there is a drain.
+        if (!exchange_.busy() && !lingering_ && !hot_) waiting_.arm(drain_time());
+    }
     void cut() override {
         side_.finishing = true;
         exchange_.abort();
@@ -102,6 +109,14 @@ private:
         side_.stream.socket().cancel(ignored);
     }
 
+    std::chrono::milliseconds drain_time() const { return served_ ? last_request_time : linger_time; }
+
+    // Bytes that the kernel has and nobody has read.
+    bool arrived() {
+        char one = 0;
+        return ::recv(side_.stream.socket().native_handle(), &one, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+    }
+
     // A large body's block goes back at once, an ordinary one stays until the connection goes idle.
     static void trim(base::buffer& used) {
         if (used.empty() && used.capacity() > base::buffer_pool::small_block) used.release();
@@ -112,14 +127,14 @@ private:
         auto& in = side_.in;
         auto& stream = side_.stream;
         const auto keep_alive = [this]() -> std::chrono::milliseconds {
-            if (side_.where.draining()) return linger_time;
+            if (side_.where.draining()) return drain_time();
             return side_.where.snapshot()->settings().timeouts.keep_alive;
         };
-        bool hot = true;
+        hot_ = true;
         if (in.empty()) co_await asio::post(side_.where.where(), awaited); // see exchange::read_reply_head
         while (in.empty()) {
             if (side_.finishing && served_) co_return false;
-            if (!hot && !stream.buffered()) {
+            if (!hot_ && !stream.buffered()) {
                 in.release();
                 side_.out.release();
                 side_.reply.release();
@@ -128,20 +143,22 @@ private:
                 const auto [ec] = co_await stream.socket().async_wait(base::tcp_socket::wait_read, awaited);
                 const bool expired = waiting_.fired();
                 waiting_.disarm();
-                if (ec || expired) co_return false;
+                // A request may have come with the last tick: a close now would reset it.
+                if ((ec || expired) && ((side_.finishing && served_) || !arrived())) co_return false;
             }
             in.reserve();
             const auto room = in.writable();
-            waiting_.arm(hot ? std::min(hot_time, keep_alive()) : keep_alive());
+            waiting_.arm(hot_ ? std::min(hot_time, keep_alive()) : keep_alive());
             const auto [ec, n] = co_await stream.async_read_some(asio::buffer(room.data(), room.size()), awaited);
             waiting_.disarm();
-            if (ec == asio::error::operation_aborted && hot) {
-                hot = false;
+            if (ec == asio::error::operation_aborted && hot_) {
+                hot_ = false;
                 continue;
             }
             if (ec) co_return false;
             in.commit(n);
         }
+        hot_ = false;
         co_return true;
     }
 
@@ -207,6 +224,7 @@ private:
     exchange<Stream> exchange_;
     base::deadline waiting_; // handshake, idleness, lingering
     bool served_ = false, lingering_ = false;
+    bool hot_ = false; // waits for a request with its buffers
 };
 
 task<> serve_tls(core& where, base::tcp_socket socket, std::string address) {

@@ -68,8 +68,8 @@ void core::write_date() {
 }
 
 void core::drain(std::function<void()> done) {
-    unready_ = draining_ = true;
-    for (auto& client : clients_) client.finish();
+    draining_ = true;
+    for (auto& client : clients_) client.drain();
     for (auto& each : unattended_) each.stop_waiting();
     gate.when_empty(std::move(done));
 }

@@ -37,6 +37,8 @@ public:
     virtual ~open_client() = default;
     // No further request: closes now if none is under way.
     virtual void finish() = 0;
+    // The core has begun to drain: one more request that is on its way is answered, with Connection: close.
+    virtual void drain() = 0;
     // Closes now, whatever is under way.
     virtual void cut() = 0;
 
@@ -102,7 +104,8 @@ public:
     void adopt(tls::ssl_ctx_ptr next) { tls_ = std::move(next); }
     // Readiness off: GET / says so; everything is still served.
     void turn_unready() { unready_ = true; }
-    // Idle connections close, busy ones after their request; `done` runs once all are gone.
+    // Idle connections close after a moment in which their next request is still answered, busy ones after their
+    // request; `done` runs once all are gone. Readiness is another matter: a successor may be ready in our place.
     void drain(std::function<void()> done);
     // Closes every connection, whatever is under way; returns how many there were.
     std::size_t cut();

@@ -167,6 +167,32 @@ TEST_CASE("a drain lets a slow request and a stream finish, and closes what is i
     CHECK(proxy.open_connections() == 0);
 }
 
+TEST_CASE("a request that is sent as the drain begins is answered, with Connection: close") {
+    const auto what = GENERATE(over::tls, over::plain);
+    const bool long_idle = GENERATE(true, false); // one that waits without buffers, and one that was just served
+    INFO(to_string(what) << (long_idle ? ", long idle" : ", just served"));
+    one_replica world(what, always(ok("{}")));
+    auto& proxy = world.proxy;
+    test_client client(proxy.port(), proxy.terms());
+    CHECK(client.ask(post("{}")).status() == 200);
+    if (long_idle) { // by the core's own wheel
+        event passed;
+        std::optional<base::deadline> later;
+        proxy.on_core(0, [&] {
+            later.emplace(proxy.core(0).wheel, &passed, [](void* it) { static_cast<event*>(it)->set(); });
+            later->arm(250ms);
+        });
+        passed.wait();
+        proxy.on_core(0, [&] { later.reset(); });
+    }
+    proxy.begin_drain();
+    const auto reply = client.ask(post("{}"));
+    CHECK(reply.status() == 200);
+    CHECK(reply.field("connection") == "close");
+    CHECK(client.wait_for_end() == ending::clean);
+    proxy.wait_until_drained();
+}
+
 TEST_CASE("what a drain has not ended is cut: the client notices, the log says draining") {
     const auto what = GENERATE(over::tls, over::plain);
     INFO(to_string(what));

@@ -151,6 +151,7 @@ void running_proxy::turn_unready() {
 
 void running_proxy::begin_drain() {
     if (std::exchange(draining_, true)) return;
+    turn_unready();
     on_core(0, [this] {
         for (auto& each : listeners_) each->stop();
     });
