@@ -31,6 +31,7 @@ struct arguments {
     bool overwrite = false;
     std::string certificate, key, secret, name; // of cert inspect and cert install
     std::string admin;
+    std::string takeover; // path of a Unix socket, of serve
 };
 
 void print(const config::problems& problems) {
@@ -66,7 +67,15 @@ app::exit_code serve(const arguments& given, bool only_check) {
         std::printf("%s: no problems\n", given.config.c_str());
         return app::clean;
     }
-    app::process process(source, std::move(found));
+    app::succession before;
+    if (!given.takeover.empty()) before.takeover = given.takeover;
+    auto passed = app::passed_sockets();
+    if (!passed) {
+        telemetry::log().error("{}", passed.error());
+        return app::failed;
+    }
+    before.passed = std::move(*passed);
+    app::process process(source, std::move(found), std::move(before));
     const auto code = process.run();
     // Not torn down: a resolver thread may sit in a look-up for as long as DNS likes.
     std::fflush(nullptr);
@@ -155,6 +164,13 @@ void add_configuration(CLI::App& to, arguments& given) {
         ->allow_extra_args(false);
 }
 
+void add_takeover(CLI::App& to, arguments& given) {
+    to.add_option("--takeover", given.takeover,
+                  "Takes the listening sockets over from the scoregate that listens at this Unix socket, if one does,\n"
+                  "and then listens there for the next: an upgrade without a lost connection")
+        ->type_name("SOCKET");
+}
+
 } // namespace
 
 // NOLINTNEXTLINE(bugprone-exception-escape): CLI11 throws where options are declared wrongly, which no user can cause.
@@ -174,9 +190,11 @@ int main(int argc, char** argv) {
                 "Every setting: docs/configuration.md. Every error a client can get: docs/replies.md.");
     line.require_subcommand(0, 1);
     add_configuration(line, given);
+    add_takeover(line, given);
 
     auto& serve_command = *line.add_subcommand("serve", "Runs in the foreground until SIGTERM (the default command)");
     add_configuration(serve_command, given);
+    add_takeover(serve_command, given);
     auto& check_command = *line.add_subcommand("check", "Checks everything that a start would, opens nothing");
     add_configuration(check_command, given);
     auto& cert_command = *line.add_subcommand("cert", "Certificates");

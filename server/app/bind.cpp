@@ -56,18 +56,37 @@ int listening_socket(base::tcp::endpoint& address) {
 
 } // namespace
 
-boost::system::result<listening, std::string> listen_on(const config::endpoint& wanted) {
+boost::system::result<listening, not_bound> listen_on(const config::endpoint& wanted) {
     base::error_code ec;
     base::tcp::endpoint address(boost::asio::ip::make_address(wanted.host, ec), wanted.port);
-    if (ec) return "cannot listen on " + wanted.host + ": not an IP address";
+    if (ec) return not_bound{"cannot listen on " + wanted.host + ": not an IP address", false};
     int descriptor = listening_socket(address);
     const bool no_ipv6 = errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL;
     if (descriptor < 0 && no_ipv6 && address.address().is_v6() && address.address().is_unspecified()) {
         address = {boost::asio::ip::address_v4::any(), wanted.port};
         descriptor = listening_socket(address);
     }
-    if (descriptor < 0) return "cannot listen on " + to_text(address) + ": " + std::strerror(errno);
-    return listening{descriptor, to_text(address)};
+    if (descriptor < 0) {
+        const int why = errno;
+        return not_bound{"cannot listen on " + to_text(address) + ": " + std::strerror(why), why == EADDRINUSE};
+    }
+    return listening{descriptor, to_text(address), wanted};
+}
+
+bool listen_again(int descriptor) { return ::listen(descriptor, queue_length) == 0; }
+
+std::optional<config::endpoint> address_of(int descriptor) {
+    base::tcp::endpoint address;
+    auto size = static_cast<socklen_t>(address.capacity());
+    int type = 0;
+    socklen_t type_size = sizeof type;
+    if (::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &type_size) != 0 || type != SOCK_STREAM ||
+        ::getsockname(descriptor, address.data(), &size) != 0)
+        return std::nullopt;
+    const auto family = address.data()->sa_family;
+    if (family != AF_INET && family != AF_INET6) return std::nullopt;
+    address.resize(size);
+    return config::endpoint{address.address().to_string(), address.port()};
 }
 
 } // namespace scoregate::app

@@ -3,8 +3,9 @@
 #include "app/machine.hpp"
 #include "telemetry/log.hpp"
 
-#include <algorithm>
+#include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <utility>
 
 namespace scoregate::app {
@@ -16,7 +17,7 @@ constexpr std::chrono::seconds patience_after_cut{2};
 
 } // namespace
 
-process::process(config::source source, checked found)
+process::process(config::source source, checked found, succession before)
     : source_(std::move(source)),
       settings_(std::move(*found.settings)),
       started_at_(std::chrono::system_clock::now()),
@@ -33,6 +34,7 @@ process::process(config::source source, checked found)
       unmatched_(std::make_shared<telemetry::service_metrics>("", "", core_count_)),
       held_bodies_(std::make_shared<proxy::held_bodies>()),
       insecure_(settings_.allow_insecure_connections),
+      before_(std::move(before)),
       drain_timer_(where()) {
     tls_.adopt(std::move(found.tls), settings_);
     keys_.adopt(std::move(found.keys), settings_);
@@ -48,11 +50,15 @@ void process::end() {
     listeners_.clear();
     cores_.clear();
     if (access_log_) access_log_->stop();
+    if (successors_) successors_->close();
 }
 
 exit_code process::run() {
     std::signal(SIGPIPE, SIG_IGN); // a closed stdout is an error of a write, not the end
-    if (!open_access_log() || !open_sockets()) return failed;
+    if (!open_access_log() || !meet_predecessor() || !open_sockets()) {
+        end();
+        return failed;
+    }
     for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) signals_.add(number);
     base::spawn(where(), tasks_, follow_signals());
     base::spawn(where(), tasks_, start());
@@ -72,39 +78,13 @@ bool process::open_access_log() {
     return true;
 }
 
-bool process::open_sockets() {
-    bool all = true;
-    const auto open = [&](const config::endpoint& wanted) -> std::optional<listening> {
-        auto opened = listen_on(wanted);
-        if (opened) return std::move(*opened);
-        telemetry::log().error("{}", opened.error());
-        all = false;
-        return std::nullopt;
-    };
-    for (const auto& each : settings_.listen_on.https)
-        if (auto opened = open(each)) entries_.push_back({proxy::entrance::https, std::move(*opened)});
-    for (const auto& each : settings_.listen_on.http)
-        if (auto opened = open(each)) entries_.push_back({proxy::entrance::http, std::move(*opened)});
-    if (settings_.admin.listen) admin_socket_ = open(*settings_.admin.listen);
-
-    const auto open_files = raise_open_files();
-    dealing_.most_connections = settings_.limits.max_connections;
-    if (const auto most = connections_for(open_files); most < dealing_.most_connections) {
-        telemetry::log().warn(
-            "limits.max_connections is lowered from {} to {}: the limit of open files is {}; raise it "
-            "(ulimit -n, LimitNOFILE=) or lower the setting",
-            settings_.limits.max_connections, most, open_files);
-        dealing_.most_connections = most;
-    }
-    return all;
-}
-
-// The first answers of DNS are awaited before anything is served; the admin port tells so meanwhile.
+// The first answers of DNS are awaited before anything is served; the admin port tells so meanwhile, unless a
+// predecessor still answers there.
 base::task<> process::start() {
     if (admin_socket_) {
         admin_ = std::make_unique<control::admin_server>(where(), admin_socket_->descriptor, settings_.admin.hosts,
                                                          operations());
-        admin_->start();
+        if (!predecessor_) admin_->start();
     }
     co_await names_.resolve(settings_);
     const auto first = reloader_.build();
@@ -118,18 +98,22 @@ base::task<> process::start() {
     for (const auto& each : entries_) {
         listeners_.push_back(
             std::make_unique<proxy::listener>(*cores_.front(), dealing_, each.socket.descriptor, each.through));
-        if (insecure_ && each.through == proxy::entrance::https) listeners_.back()->pause();
+        if (insecure_ && each.through == proxy::entrance::https)
+            listeners_.back()->pause();
+        else if (!listen_again(each.socket.descriptor)) // where TLS was off before, the socket is not listening
+            telemetry::log().error("cannot listen on {}: {}", each.socket.address, std::strerror(errno));
     }
     for (auto& core : cores_) threads_.emplace_back([&core = *core] { core.run(); });
     cores_.front()->post([this] {
         for (auto& each : listeners_) each->start();
+        base::asio::post(where(), [this] { serves(); });
     });
     if (stage_ == stage::starting) stage_ = stage::serving;
+    if (admin_ && predecessor_) admin_->start();
     base::spawn(where(), tasks_, reloader_.follow_names());
     base::spawn(where(), tasks_, reloader_.follow_file());
     base::spawn(where(), tasks_, tls_.follow());
     base::spawn(where(), tasks_, keys_.follow());
-    announce();
 }
 
 void process::announce() const {
@@ -192,7 +176,10 @@ base::task<> process::follow_signals() {
                 loop_.stop();
                 co_return;
             }
+            told_to_end_ = true;
             base::spawn(where(), tasks_, drain());
+        } else if (!std::exchange(told_to_end_, true)) {
+            telemetry::log().info("draining already, for the successor");
         } else {
             telemetry::log().warn("a second signal: ending now");
             cut();
@@ -222,17 +209,20 @@ base::task<> process::reload_for_signal() { static_cast<void>(co_await reload())
 // Readiness off, a grace in which everything is still served, no new connections, requests in flight finish, cut.
 base::task<> process::drain() {
     const auto& limits = reloader_.running().timeouts;
-    const auto drain_time = limits.drain;
-    telemetry::log().info("draining: readiness is off, requests in flight have {} ms", drain_time.count());
+    telemetry::log().info("draining: readiness is off, requests in flight have {} ms", limits.drain.count());
     stage_ = stage::grace;
     for (auto& core : cores_) core->post([&core = *core] { core.turn_unready(); });
     if (limits.drain_grace.count() != 0) {
         drain_timer_.expires_after(limits.drain_grace);
         co_await drain_timer_.async_wait(base::awaited);
     }
-    if (stage_ != stage::grace) co_return; // a second signal came
+    if (stage_ != stage::grace) co_return; // a second signal came, or a successor
+    co_await end_requests();
+}
+
+base::task<> process::end_requests() {
     stop_accepting();
-    drain_timer_.expires_after(drain_time);
+    drain_timer_.expires_after(reloader_.running().timeouts.drain);
     const auto [cancelled] = co_await drain_timer_.async_wait(base::awaited);
     if (!cancelled) {
         telemetry::log().warn("draining: time is up, what is still in flight is cut");
@@ -242,9 +232,16 @@ base::task<> process::drain() {
 
 void process::stop_accepting() {
     stage_ = stage::draining;
+    if (successors_) successors_->close();
+    handed_over_.resize(entries_.size());
     // The other cores are told once the listeners have stopped, so that what was dealt to them arrives first.
     cores_.front()->post([this] {
-        for (auto& each : listeners_) each->stop();
+        for (std::size_t i = 0; i < listeners_.size(); ++i) {
+            if (handed_over_[i])
+                listeners_[i]->leave();
+            else
+                listeners_[i]->stop();
+        }
         for (auto& core : cores_)
             core->post([this, &core = *core] {
                 core.drain([this] { base::asio::post(where(), [this] { core_emptied(); }); });

@@ -3,6 +3,8 @@
 #pragma once
 
 #include "app/bind.hpp"
+#include "app/found_sockets.hpp"
+#include "app/handover_port.hpp"
 #include "base/background.hpp"
 #include "config/load.hpp"
 #include "control/admin_server.hpp"
@@ -46,10 +48,16 @@ struct checked {
 // Everything that can be checked without opening a socket. Blocking file reads.
 checked check(const config::source&);
 
+// How a process begins and ends its part in a row of processes that follow each other.
+struct succession {
+    std::optional<std::string> takeover; // Unix socket: who listens there hands over, and this process listens next
+    std::vector<found_socket> passed;    // by what started it
+};
+
 class process {
 public:
     // `found` has settings.
-    process(config::source source, checked found);
+    process(config::source source, checked found, succession before);
     process(const process&) = delete;
     process& operator=(const process&) = delete;
     ~process();
@@ -63,6 +71,13 @@ private:
 
     void end();
     bool open_sockets();
+    bool meet_predecessor();
+    std::optional<listening> open(const request_to_listen&, std::optional<std::size_t> found);
+    bool account_for_found();
+    void limit_connections();
+    void serves();
+    offer offer_sockets() const;
+    void hand_over(pid_t successor, const std::vector<std::size_t>& taken);
     bool open_access_log();
     base::task<> start();
     void announce() const;
@@ -70,6 +85,8 @@ private:
     base::task<config::problems> reload();
     base::task<> reload_for_signal();
     base::task<> drain();
+    base::task<> drain_for_successor();
+    base::task<> end_requests();
     void stop_accepting();
     void core_emptied();
     void cut();
@@ -116,12 +133,18 @@ private:
     std::vector<std::unique_ptr<proxy::listener>> listeners_; // of entries_, on the first core
     bool insecure_ = false;                                   // which port scores
     std::optional<listening> admin_socket_;
+    succession before_;
+    std::optional<predecessor> predecessor_; // until it has been told that this process serves
+    std::vector<found_socket> found_;        // the predecessor's first, in its order
+    std::vector<std::size_t> taken_;         // of the predecessor's
+    std::optional<handover_port> successors_;
+    std::vector<bool> handed_over_; // by the place in entries_: the successor accepts there
     std::unique_ptr<control::admin_server> admin_;
     std::vector<std::thread> threads_;
     base::tick_timer drain_timer_;
     stage stage_ = stage::starting;
     std::size_t cores_emptied_ = 0;
-    bool was_cut_ = false;
+    bool was_cut_ = false, told_to_end_ = false;
 };
 
 } // namespace scoregate::app

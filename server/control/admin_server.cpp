@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <unistd.h>
 
 namespace scoregate::control {
 
@@ -44,11 +45,20 @@ admin_server::admin_server(base::executor where, int descriptor, std::vector<std
 
 void admin_server::start() { base::spawn(where_, serving_, accept()); }
 
+// See proxy::listener::close().
+void admin_server::leave() {
+    left_ = true;
+    base::error_code ec;
+    const int descriptor = acceptor_.release(ec);
+    if (!ec) ::close(descriptor);
+}
+
 base::task<> admin_server::accept() {
     base::tick_timer pause(where_);
     for (;;) {
         base::tcp_socket socket(where_);
         const auto [ec] = co_await acceptor_.async_accept(socket, base::awaited);
+        if (left_) co_return;
         if (!ec && serving_.inside() <= most_connections) {
             base::spawn(where_, serving_, serve(std::move(socket)));
             continue;
@@ -95,7 +105,7 @@ bool admin_server::believed(std::string_view host) const {
 
 base::task<admin_server::response> admin_server::answer(request asked, bool from_loopback) {
     response reply(http::status::ok, asked.version());
-    reply.keep_alive(asked.keep_alive());
+    reply.keep_alive(asked.keep_alive() && !left_);
     reply.set(http::field::cache_control, "no-store");
     const auto say = [&](http::status status, std::string_view type, std::string text) {
         reply.result(status);

@@ -31,6 +31,8 @@ public:
     admin_server(base::executor where, int descriptor, std::vector<std::string> hosts, admin_operations does);
 
     void start();
+    // Leaves the socket to another process that shares it; connections that are open end after their next reply.
+    void leave();
 
 private:
     using request = boost::beast::http::request<boost::beast::http::string_body>;
@@ -46,6 +48,7 @@ private:
     std::vector<std::string> hosts_;
     admin_operations does_;
     base::gate serving_;
+    bool left_ = false;
 };
 
 } // namespace scoregate::control

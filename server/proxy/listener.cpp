@@ -30,11 +30,24 @@ listener::listener(core& on, const dealing& to, int descriptor, entrance through
 void listener::start() { base::spawn(on_.where(), on_.accepting, accept()); }
 
 void listener::stop() {
+    // What the kernel has completed for us is ours to serve: a close would reset it. Bounded, as new ones may keep
+    // coming.
+    for (int taken = 0; !stopped_ && !paused_ && taken < queue_length; taken += most_at_once)
+        if (accept_queued() != queue::more) break;
+    close();
+}
+
+void listener::leave() { close(); }
+
+// Not acceptor_.close(), which leaves it to the kernel to take the socket out of the epoll set: it does so only when no
+// process has the socket any more (epoll(7)), and until then events would come for a descriptor that is gone.
+void listener::close() {
     stopped_ = true;
-    if (!paused_) accept_queued(); // what the kernel has completed for us is ours to serve
-    base::error_code ignored;
-    acceptor_.close(ignored);
     pause_.cancel();
+    if (!acceptor_.is_open()) return;
+    base::error_code ec;
+    const int descriptor = acceptor_.release(ec);
+    if (!ec) ::close(descriptor);
 }
 
 // Linux takes a listening socket out of service by shutdown() and back into it by listen(), and keeps the address bound
@@ -62,7 +75,7 @@ base::task<> listener::accept() {
         }
         const auto [ec] = co_await acceptor_.async_wait(base::tcp_acceptor::wait_read, base::awaited);
         if (ec || stopped_) co_return;
-        if (!paused_ && !accept_queued()) {
+        if (!paused_ && accept_queued() == queue::exhausted) {
             pause_.expires_after(pause_when_exhausted);
             const auto [ignored] = co_await pause_.async_wait(base::awaited);
             static_cast<void>(ignored);
@@ -70,7 +83,7 @@ base::task<> listener::accept() {
     }
 }
 
-bool listener::accept_queued() {
+listener::queue listener::accept_queued() {
     for (int i = 0; i < most_at_once; ++i) {
         const int descriptor = ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (descriptor >= 0) {
@@ -78,7 +91,8 @@ bool listener::accept_queued() {
             continue;
         }
         switch (errno) {
-        case EAGAIN: return true;
+        case EAGAIN: return queue::empty;
+        case EINVAL: return queue::exhausted; // another process that shares the socket has paused it
         case EMFILE:
         case ENFILE:
         case ENOBUFS:
@@ -89,11 +103,11 @@ bool listener::accept_queued() {
                 telemetry::log().error("accept: {} ({} more like it): raise the limit of open files or lower "
                                        "limits.max_connections",
                                        std::strerror(errno), *hidden);
-            return false;
+            return queue::exhausted;
         default: continue; // the connection's own trouble (accept(2)): take the next
         }
     }
-    return true;
+    return queue::more;
 }
 
 void listener::deal(int descriptor) {

@@ -6,6 +6,7 @@
 #include "telemetry/log.hpp"
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -25,9 +26,12 @@ public:
     listener(const listener&) = delete;
     listener& operator=(const listener&) = delete;
 
-    // The thread of `on`, both.
+    // The thread of `on`, all of these.
     void start();
+    // Takes what is queued to serve it, and closes.
     void stop();
+    // Closes only this process's descriptor: what is queued is for another process that shares the socket.
+    void leave();
     // Refuses connections, as a port that nobody listens on, until resume(). The address stays ours. May be called
     // before start().
     void pause();
@@ -35,8 +39,9 @@ public:
 
 private:
     base::task<> accept();
-    // Takes what is queued; false if the process or the system is out of something and should wait.
-    bool accept_queued();
+    enum class queue : std::uint8_t { empty, more, exhausted }; // exhausted: out of something, ask again later
+    queue accept_queued();
+    void close();
     void deal(int descriptor);
 
     core& on_;

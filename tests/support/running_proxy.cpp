@@ -70,7 +70,7 @@ running_proxy::running_proxy(over what, config::settings settings, unsigned core
     }
     for (const auto through : {proxy::entrance::https, proxy::entrance::http}) {
         const auto bound = app::listen_on({"127.0.0.1", 0});
-        if (!bound) throw wire_error(bound.error());
+        if (!bound) throw wire_error(bound.error().sentence);
         ports_[through] = static_cast<std::uint16_t>(std::stoul(bound->address.substr(bound->address.rfind(':') + 1)));
         listeners_.push_back(std::make_unique<proxy::listener>(*cores_.front(), dealing_, bound->descriptor, through));
     }
