@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <optional>
 #include <string>
 #include <unistd.h>
 #include <vector>
@@ -31,7 +32,7 @@ struct arguments {
     bool overwrite = false;
     std::string certificate, key, secret, name; // of cert inspect and cert install
     std::string admin;
-    std::string takeover; // path of a Unix socket, of serve
+    std::optional<std::string> takeover; // path of a Unix socket, of serve
 };
 
 void print(const config::problems& problems) {
@@ -68,7 +69,11 @@ app::exit_code serve(const arguments& given, bool only_check) {
         return app::clean;
     }
     app::succession before;
-    if (!given.takeover.empty()) before.takeover = given.takeover;
+    before.takeover = given.takeover;
+    if (const auto wrong = given.takeover ? app::wrong_with_socket_path(*given.takeover) : std::nullopt) {
+        std::fprintf(stderr, "scoregate: %s\n", wrong->c_str());
+        return app::refused;
+    }
     auto passed = app::passed_sockets();
     if (!passed) {
         telemetry::log().error("{}", passed.error());

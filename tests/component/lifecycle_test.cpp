@@ -193,6 +193,35 @@ TEST_CASE("a request that is sent as the drain begins is answered, with Connecti
     proxy.wait_until_drained();
 }
 
+TEST_CASE("whoever is queued at the listener when a drain begins is served") {
+    one_replica world(over::plain, always(ok("{}")));
+    auto& proxy = world.proxy;
+    event held, go;
+    std::thread holding([&] { // the core accepts nobody meanwhile
+        proxy.on_core(0, [&] {
+            held.set();
+            go.wait();
+        });
+    });
+    held.wait();
+    std::vector<std::unique_ptr<test_client>> clients;
+    for (int i = 0; i < 200; ++i) {
+        clients.push_back(std::make_unique<test_client>(proxy.port(), proxy.terms()));
+        clients.back()->send(post("{}"));
+    }
+    event asked;
+    std::thread draining([&] {
+        asked.set();
+        proxy.begin_drain();
+    });
+    asked.wait();
+    go.set();
+    holding.join();
+    draining.join();
+    for (auto& each : clients) CHECK(each->read_reply().status() == 200);
+    proxy.wait_until_drained();
+}
+
 TEST_CASE("what a drain has not ended is cut: the client notices, the log says draining") {
     const auto what = GENERATE(over::tls, over::plain);
     INFO(to_string(what));
