@@ -3,6 +3,7 @@
 namespace scoregate::base {
 
 buffer_pool::block buffer_pool::take(std::size_t size) {
+    ++lent_;
     const auto pooled = [](std::vector<std::unique_ptr<char[]>>& free, std::size_t of) {
         if (free.empty()) return block{std::make_unique_for_overwrite<char[]>(of), of};
         block taken{std::move(free.back()), of};
@@ -15,6 +16,7 @@ buffer_pool::block buffer_pool::take(std::size_t size) {
 }
 
 void buffer_pool::give(block&& returned) {
+    --lent_;
     if (returned.size == small_block && small_.size() < kept_small)
         small_.push_back(std::move(returned.bytes));
     else if (returned.size == bulk_block && bulk_.size() < kept_bulk)

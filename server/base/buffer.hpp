@@ -26,10 +26,13 @@ public:
     // At least `size` bytes: a pooled block of the next class, or memory of exactly that size beyond the larger class.
     block take(std::size_t size);
     void give(block&&);
+    // Blocks that are with somebody now.
+    std::size_t lent() const { return lent_; }
 
 private:
     static constexpr std::size_t kept_small = 256, kept_bulk = 16; // what stays here between bursts: 6 MiB per core
     std::vector<std::unique_ptr<char[]>> small_, bulk_;
+    std::size_t lent_ = 0;
 };
 
 // [ headroom | consumed | readable | writable | tailroom ]: head- and tailroom let a chunk's framing be written around

@@ -201,6 +201,9 @@ std::string running_proxy::stop() {
         on_core(i, [&] {
             note("coroutines of clients", core.gate.inside());
             note("listeners", core.accepting.inside());
+            note("copies of mirrored traffic", core.copies);
+            core.pool.clear(); // of idle connections, which may have buffers for a while
+            note("buffers", core.buffers.lent());
         });
         note("connections counted when dealt", core.open_connections());
         note("connections in the metric", core.metrics.connections.value());

@@ -36,6 +36,22 @@ TEST_CASE("a block that was given back is lent again, of its own class only") {
     CHECK(pool.take(100000).bytes.get() == large_bytes);
 }
 
+TEST_CASE("a pool knows how many blocks are lent") {
+    buffer_pool pool;
+    {
+        buffer small(pool), grown(pool), exact(pool);
+        CHECK(pool.lent() == 0);
+        small.reserve();
+        grown.reserve();
+        grown.reserve(bulk); // in place of the smaller one
+        exact.reserve(bulk + 1);
+        CHECK(pool.lent() == 3);
+        small.release();
+        CHECK(pool.lent() == 2);
+    }
+    CHECK(pool.lent() == 0);
+}
+
 TEST_CASE("what a pool keeps is bounded") {
     // Every block is written to first, so that a block that comes back can be told from fresh memory.
     const auto kept_of = [](std::size_t size, std::size_t count) {
