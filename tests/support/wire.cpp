@@ -96,6 +96,11 @@ std::string inbox::read_until(std::string_view mark) {
     }
 }
 
+void inbox::await(std::string_view mark) {
+    while (bytes_.find(mark) == std::string::npos)
+        if (!receive()) throw wire_ended("the stream ended early: " + bytes_);
+}
+
 std::string inbox::read_to_end() {
     while (receive()) {
     }

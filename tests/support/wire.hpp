@@ -66,6 +66,8 @@ public:
     std::string read_to_end();
     // The body that `of` announces. False if the stream ended before.
     bool read_body(message& of, bool until_end = false);
+    // Waits until `mark` is among what is unread, and takes nothing; throws wire_ended.
+    void await(std::string_view mark);
     const std::string& unread() const { return bytes_; }
 
 protected:
