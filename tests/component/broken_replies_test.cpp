@@ -292,3 +292,22 @@ TEST_CASE("replica_bad_response: a flood of interim replies, passed on or not") 
     world.replica.wait_for_endings(1);
     CHECK(client.ask(get("/")).body == "Healthy");
 }
+
+TEST_CASE("request_timeout: interim replies are no reply") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    one_replica world(
+        what,
+        [](conversation& with) {
+            with.read_request();
+            with.send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n");
+            with.wait_for_end();
+        },
+        [](config::settings& s) { s.services[0].deployments[0].settings.request_timeout = 100ms; });
+    test_client client(world.proxy.port(), world.proxy.terms());
+    const auto reply = client.ask(post("{}"));
+    check_fault(reply, 504, "request_timeout", "replica");
+    CHECK(reply.interims.size() == 1);
+    check_record(world.proxy.next_record(), 504, "request_timeout", "replica");
+    world.replica.wait_for_endings(1);
+}

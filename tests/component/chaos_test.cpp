@@ -11,8 +11,8 @@ namespace {
 using act = chaos_gate::act;
 using phase = chaos_gate::phase;
 
-// A broken exchange that was not begun again does so once there are retries: a reused connection that ends without a
-// byte of a reply, after a request that is whole and idempotent, is replaced by a new one.
+// Whether a reused connection that ends without a byte of a reply is replaced by a new one, for a request that is
+// whole and idempotent: the column `after_retries` then counts.
 constexpr bool retries_are_built = false;
 
 const std::string body = "0123456789abcdefghij";
@@ -64,7 +64,7 @@ std::vector<cell> table() {
         {delay, connect, served},
         {corrupt, connect, bad_response}, // a reply before the request
         {reset, connect, closed},
-        {act::close, connect, closed},
+        {hang_up, connect, closed},
         {black_hole, connect, {504, fault::connect_timeout}},
         {refuse, connect, {502, fault::connect_failed}},
 
@@ -72,35 +72,35 @@ std::vector<cell> table() {
         {slice, request_head, served},
         {corrupt, request_head, {400, fault::none, "what?"}}, // the replica's own 400
         {reset, request_head, closed, served_again},
-        {act::close, request_head, closed, served_again},
+        {hang_up, request_head, closed, served_again},
         {black_hole, request_head, timed_out},
 
         {delay, request_body, served},
         {slice, request_body, served},
         {corrupt, request_body, {200, fault::none, flipped_in_body}}, // nobody can know
         {reset, request_body, closed, served_again},
-        {act::close, request_body, closed, served_again},
+        {hang_up, request_body, closed, served_again},
         {black_hole, request_body, timed_out},
 
         {delay, reply_head, served},
         {slice, reply_head, served},
         {corrupt, reply_head, bad_response},
         {reset, reply_head, closed},
-        {act::close, reply_head, closed},
+        {hang_up, reply_head, closed},
         {black_hole, reply_head, timed_out},
         {reset, reply_head, closed, served_again, 0},
-        {act::close, reply_head, closed, served_again, 0},
+        {hang_up, reply_head, closed, served_again, 0},
         {black_hole, reply_head, timed_out, {}, 0},
 
         {delay, idle, served},
         {corrupt, idle, served_by_another}, // a reply to nothing
         {reset, idle, served_by_another},
-        {act::close, idle, served_by_another},
+        {hang_up, idle, served_by_another},
         {black_hole, idle, timed_out},
         {refuse, idle, {.status = 502, .kind = fault::connect_failed, .connects = 2}},
     };
-    for (const auto what : {delay, slice, corrupt, reset, act::close, black_hole}) {
-        const bool ends = what == reset || what == act::close;
+    for (const auto what : {delay, slice, corrupt, reset, hang_up, black_hole}) {
+        const bool ends = what == reset || what == hang_up;
         for (const auto framed : {framing::chunked, framing::length}) {
             auto expected = served;
             if (ends) expected = broken(fault::stream_broken, framed);
@@ -119,7 +119,7 @@ std::vector<cell> table() {
 }
 
 std::string name_of(const cell& one, over what, bool reused) {
-    constexpr std::array acts{"delay", "slice", "corrupt", "reset", "close", "black_hole", "refuse"};
+    constexpr std::array acts{"delay", "slice", "corrupt", "reset", "hang_up", "black_hole", "refuse"};
     constexpr std::array phases{"connect", "request head", "request body", "reply head", "reply body", "idle"};
     return std::string(acts.at(static_cast<std::size_t>(one.what))) + " in " +
            phases.at(static_cast<std::size_t>(one.where)) + " after " + std::to_string(one.after) +
@@ -151,10 +151,14 @@ config::settings settings_for(std::uint16_t port, upload sent) {
     return made;
 }
 
-// What a black hole is noticed by.
-config::settings impatient(config::settings made) {
-    made.services[0].deployments[0].settings.request_timeout = 200ms;
-    made.timeouts.connect = made.timeouts.stream_idle = 200ms;
+// So that a black hole there is noticed soon, and nothing else is taken for one.
+config::settings impatient(config::settings made, phase where) {
+    constexpr auto soon = 200ms;
+    switch (where) {
+    case phase::connect: made.timeouts.connect = soon; break;
+    case phase::reply_body: made.timeouts.stream_idle = soon; break;
+    default: made.services[0].deployments[0].settings.request_timeout = soon; break;
+    }
     return made;
 }
 
@@ -169,8 +173,9 @@ message provoke(chaos_gate& gate, test_client& client, const cell& one) {
     client.send(std::string_view(whole).substr(0, whole.size() - half));
     if (before) return client.read_reply();
     gate.reached();
-    if (one.where == phase::reply_body) client.await("01234"); // a reset may overtake what is still unread
-    const bool goes_on = one.what != act::reset && one.what != act::close;
+    if (one.where == phase::reply_body) // a reset may overtake what is still unread
+        client.await(one.framed == framing::chunked ? "01234" : "0123456789");
+    const bool goes_on = one.what != act::reset && one.what != act::hang_up;
     if (goes_on) client.send(std::string_view(whole).substr(whole.size() - half));
     gate.strike();
     return client.read_reply();
@@ -216,7 +221,7 @@ TEST_CASE("chaos: every breakage in every phase has its outcome, leaves nothing 
         proxy.next_record();
     }
 
-    if (one.what == act::black_hole) proxy.reload(impatient(patient));
+    if (one.what == act::black_hole) proxy.reload(impatient(patient, one.where));
     const auto reply = provoke(gate, *client, one);
     check_reply(reply, expected);
     if (expected.cut)
@@ -238,5 +243,35 @@ TEST_CASE("chaos: every breakage in every phase has its outcome, leaves nothing 
     CHECK(good.body == body);
     CHECK(good.whole);
     check_record(proxy.next_record(), 200, "", "");
+    check_nothing_left(proxy);
+}
+
+TEST_CASE("chaos: who waits for the slot of a broken exchange gets it") {
+    const auto what = GENERATE(over::tls, over::plain);
+    using enum act;
+    using enum phase;
+    const auto how = GENERATE(corrupt, reset, hang_up, black_hole);
+    const auto where = GENERATE(request_head, reply_head, reply_body);
+    const cell one{how, where, {}};
+    INFO(name_of(one, what, true));
+    const scripted_replica replica([](conversation& with) { play(with, framing::chunked); });
+    chaos_gate gate(replica.port());
+    auto patient = settings_for(gate.port(), upload::whole);
+    patient.services[0].deployments[0].settings.max_queue_wait = 60s;
+    checked_proxy proxy(what, patient);
+    test_client broken(proxy.port(), proxy.terms()), waiting(proxy.port(), proxy.terms());
+
+    if (how == black_hole) proxy.reload(impatient(patient, one.where));
+    gate.arm({how, where});
+    broken.send(post(body));
+    gate.reached();
+    if (how == black_hole) proxy.reload(patient); // for the other one
+    waiting.send(post(body));
+    wait_until([&] { return proxy.state_of("iris").queued == 1; });
+    gate.strike();
+    const auto reply = broken.read_reply();
+    CHECK((reply.status() != 200 || !reply.whole));
+    gate.heal(); // a black hole keeps the slot until then: the replica may be at it
+    CHECK(waiting.read_reply().body == body);
     check_nothing_left(proxy);
 }

@@ -330,7 +330,8 @@ void chaos_gate::carry_out(link* at) {
     if (at == nullptr && !needs_none({what, where})) return;             // the proxy has closed it meanwhile
     if (at != nullptr) {
         at->held = false;
-        at->broken = what != act::delay && what != act::slice;
+        const bool goes_on = what == act::delay || what == act::slice || (what == act::corrupt && at->up.to >= 0);
+        at->broken = !goes_on;
     }
     switch (what) {
     case act::delay:
@@ -349,7 +350,7 @@ void chaos_gate::carry_out(link* at) {
         reset_at_close(at->up.from);
         close(*at);
         break;
-    case act::close:
+    case act::hang_up:
         ::shutdown(at->up.from, SHUT_WR);
         at->swallowing = true;
         break;

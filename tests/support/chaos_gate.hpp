@@ -26,7 +26,7 @@ public:
         slice,      // from here on one byte at a time
         corrupt,    // the next `corrupted` bytes flip their highest bit; connect, idle: `unasked` is sent to the proxy
         reset,      // RST to the proxy
-        close,      // FIN to the proxy; what it still sends is read and dropped
+        hang_up,    // FIN to the proxy; what it still sends is read and dropped
         black_hole, // swallowed in both directions, and kept open; connect: no connection is taken, nor refused
         refuse,     // connect, idle: nothing listens any more, and what is open is closed
     };
