@@ -50,8 +50,7 @@ struct cell {
     upload sent = upload::whole;
 };
 
-// Without the cells that have nothing to break: connect and idle have no bytes to slice, and only a port that nobody
-// is connected to can refuse.
+// Every act in every phase, but for refuse: only a connection that does not exist yet, or is idle, can be refused.
 std::vector<cell> table() {
     using enum act;
     using enum phase;
@@ -62,6 +61,7 @@ std::vector<cell> table() {
                                                         "efghij";
     std::vector<cell> all{
         {delay, connect, served},
+        {slice, connect, served},
         {corrupt, connect, bad_response}, // a reply before the request
         {reset, connect, closed},
         {hang_up, connect, closed},
@@ -93,6 +93,7 @@ std::vector<cell> table() {
         {black_hole, reply_head, timed_out, {}, 0},
 
         {delay, idle, served},
+        {slice, idle, served},
         {corrupt, idle, served_by_another}, // a reply to nothing
         {reset, idle, served_by_another},
         {hang_up, idle, served_by_another},

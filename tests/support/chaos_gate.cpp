@@ -333,10 +333,10 @@ void chaos_gate::carry_out(link* at) {
         const bool goes_on = what == act::delay || what == act::slice || (what == act::corrupt && at->up.to >= 0);
         at->broken = !goes_on;
     }
+    const bool connects = where == phase::connect && (what == act::delay || what == act::slice);
+    if (connects && !connect_to_replica(*at)) return close(*at);
     switch (what) {
-    case act::delay:
-        if (where == phase::connect && !connect_to_replica(*at)) close(*at);
-        break;
+    case act::delay: break;
     case act::slice: at->up.sliced = at->down.sliced = true; break;
     case act::corrupt: {
         const bool upwards = where == phase::request_head || where == phase::request_body;
