@@ -4,6 +4,7 @@
 #include "app/process.hpp"
 #include "auth/generate.hpp"
 #include "control/admin_client.hpp"
+#include "control/discovery.hpp"
 #include "telemetry/log.hpp"
 #include "tls/certificate_report.hpp"
 #include "tls/development_certificates.hpp"
@@ -65,6 +66,7 @@ app::exit_code serve(const arguments& given, bool only_check) {
         if (only_check) return app::refused;
     }
     if (only_check) {
+        for (const auto& each : control::look_ups_of(*found.settings)) std::printf("%s\n", each.c_str());
         std::printf("%s: no problems\n", given.config.c_str());
         return app::clean;
     }
@@ -82,7 +84,7 @@ app::exit_code serve(const arguments& given, bool only_check) {
     before.passed = std::move(*passed);
     app::process process(source, std::move(found), std::move(before));
     const auto code = process.run();
-    // Not torn down: a resolver thread may sit in a look-up for as long as DNS likes.
+    // Not torn down: a read of a file may hang for as long as its volume does.
     std::fflush(nullptr);
     ::_exit(code);
 }

@@ -86,7 +86,7 @@ base::task<> process::start() {
                                                          operations());
         if (!predecessor_) admin_->start();
     }
-    co_await names_.resolve(settings_);
+    co_await names_.learn(settings_);
     const auto first = reloader_.build();
     first_contexts_.resize(core_count_); // without TLS nothing was published
     for (unsigned i = 0; i < core_count_; ++i) {
@@ -110,7 +110,6 @@ base::task<> process::start() {
     });
     if (stage_ == stage::starting) stage_ = stage::serving;
     if (admin_ && predecessor_) admin_->start();
-    base::spawn(where(), tasks_, reloader_.follow_names());
     base::spawn(where(), tasks_, reloader_.follow_file());
     base::spawn(where(), tasks_, tls_.follow());
     base::spawn(where(), tasks_, keys_.follow());

@@ -63,7 +63,7 @@ public:
     ~process();
 
     // Until SIGTERM or SIGINT has drained it; then no core is left and the access log is written out. The destructor
-    // besides waits for a look-up of a name that may still be under way. Logs to stderr.
+    // besides waits for a read of a file that may still be under way. Logs to stderr.
     exit_code run();
 
 private:

@@ -1,6 +1,7 @@
 #include "config/forms.hpp"
 
 #include <arpa/inet.h>
+#include <sys/un.h>
 
 #include <algorithm>
 #include <array>
@@ -128,19 +129,83 @@ std::optional<std::string> parse_host(std::string_view text, std::string& wrong)
     return {};
 }
 
-std::optional<replica> parse_replica(std::string_view text, std::string& wrong) {
-    for (const std::string_view scheme : {"http+unix://", "dns://", "srv+http://"}) {
-        if (text.starts_with(scheme)) {
-            wrong = "uses " + std::string{scheme} + ", which is not built yet: write http://HOST[:PORT]";
-            return {};
-        }
+std::optional<endpoint> parse_dns_server(std::string_view text, std::string& wrong) {
+    constexpr auto form = "is not a DNS server: write its IP address, with a port if that is not 53, such as 10.0.0.10 "
+                          "or [fd00::a]:5353";
+    if (const auto ip = canonical_ip(AF_INET6, text)) return endpoint{*ip, 53};
+    const auto parts = split_authority(text, wrong);
+    const auto ip = parts ? canonical_ip(parts->bracketed ? AF_INET6 : AF_INET, parts->host) : std::nullopt;
+    if (!ip) {
+        wrong = form;
+        return {};
     }
+    if (!parts->port) return endpoint{*ip, 53};
+    const auto port = parse_port(*parts->port, 1, wrong);
+    if (!port) return {};
+    return endpoint{*ip, *port};
+}
+
+constexpr std::string_view unix_scheme = "http+unix://", dns_scheme = "dns://", srv_scheme = "srv+http://";
+
+std::optional<replica> parse_unix_socket(std::string_view text, std::string& wrong) {
+    const auto path = text.substr(unix_scheme.size());
+    if (!path.starts_with('/') || path.ends_with('/') || path.find('\0') != std::string_view::npos) {
+        wrong = "does not name a socket: write its absolute path behind http+unix://, such as "
+                "http+unix:///run/model.sock";
+        return {};
+    }
+    constexpr auto longest = sizeof(sockaddr_un::sun_path) - 1;
+    if (path.size() > longest) {
+        wrong = "has a path of " + std::to_string(path.size()) + " bytes: a Unix socket's has at most " +
+                std::to_string(longest) + ", so put it into a shorter one";
+        return {};
+    }
+    return replica{.url = std::string{text}, .host = std::string{path}, .source = replica_source::unix_socket};
+}
+
+std::optional<replica> parse_dns(std::string_view text, std::string& wrong) {
+    constexpr auto form = "write dns://NAME:PORT, such as dns://iris-blue.models.svc:5001";
+    const auto parts = split_authority(text.substr(dns_scheme.size()), wrong);
+    if (!parts) return {};
+    if (parts->bracketed || canonical_ip(AF_INET, parts->host)) {
+        wrong = "has an address as NAME, of which nothing can be looked up: write http:// before it";
+        return {};
+    }
+    if (!valid_dns_name(parts->host, underscores::allowed)) {
+        wrong = std::string{"does not hold a DNS name: "} + form;
+        return {};
+    }
+    if (!parts->port) {
+        wrong = std::string{"has no port: "} + form;
+        return {};
+    }
+    const auto port = parse_port(*parts->port, 1, wrong);
+    if (!port) return {};
+    return replica{.url = std::string{text}, .host = lower(parts->host), .port = *port, .source = replica_source::dns};
+}
+
+std::optional<replica> parse_srv(std::string_view text, std::string& wrong) {
+    const auto name = text.substr(srv_scheme.size());
+    if (!valid_dns_name(name, underscores::allowed)) {
+        wrong = "does not hold the name of SRV records alone, whose ports they tell: write srv+http://NAME, such as "
+                "srv+http://_score._tcp.iris.models.svc";
+        return {};
+    }
+    return replica{.url = std::string{text}, .host = lower(name), .source = replica_source::srv};
+}
+
+std::optional<replica> parse_replica(std::string_view text, std::string& wrong) {
+    if (text.starts_with(unix_scheme)) return parse_unix_socket(text, wrong);
+    if (text.starts_with(dns_scheme)) return parse_dns(text, wrong);
+    if (text.starts_with(srv_scheme)) return parse_srv(text, wrong);
     replica to{.url = std::string{text}, .host = {}};
     to.tls = text.starts_with("https://");
     if (to.tls) to.port = 443;
     const std::string scheme = to.tls ? "https://" : "http://", form = scheme + "HOST[:PORT]";
     if (!text.starts_with(scheme)) {
-        wrong = "is not a replica: write " + form + ", such as http://127.0.0.1:5001, or https://HOST[:PORT]";
+        wrong = "is not a replica: write " + form +
+                ", such as http://127.0.0.1:5001, or https://HOST[:PORT], dns://NAME:PORT, "
+                "srv+http://NAME or http+unix:///PATH";
         return {};
     }
     const auto rest = text.substr(scheme.size());
@@ -273,6 +338,7 @@ std::optional<std::string> parse_claim(std::string_view text, std::string& wrong
 const form<endpoint> address_form{"address", parse_address};
 const form<std::string> host_form{"host", parse_host};
 const form<replica> replica_form{"replica", parse_replica};
+const form<endpoint> dns_server_form{"dns_server", parse_dns_server};
 const form<std::string> name_form{"name", parse_name};
 const form<std::string> path_form{"path", parse_path};
 const form<std::string> log_path_form{"log_path", parse_log_path};

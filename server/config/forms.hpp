@@ -19,9 +19,11 @@ struct form {
 
 extern const form<endpoint> address_form; // "127.0.0.1:8443", "[::]:8443"; port 0: any free one
 extern const form<std::string> host_form; // DNS name or IP literal without port -> lower case, IPv6 without brackets
-extern const form<replica> replica_form;  // "http://HOST[:PORT]" or https://
-extern const form<std::string> name_form; // of a service or deployment
-extern const form<std::string> path_form; // of a file or directory; not resolved here
+// "http://HOST[:PORT]", https://, "dns://NAME:PORT", "srv+http://NAME", "http+unix:///PATH"
+extern const form<replica> replica_form;
+extern const form<endpoint> dns_server_form;      // "10.0.0.10", "10.0.0.10:53", "[fd00::a]:53"
+extern const form<std::string> name_form;         // of a service or deployment
+extern const form<std::string> path_form;         // of a file or directory; not resolved here
 extern const form<std::string> log_path_form;     // of a file, or "-"
 extern const form<std::string> host_header_form;  // "HOST[:PORT]", as a Host field has it
 extern const form<std::string> origin_form;       // "https://HOST[:PORT]" as browsers send it, or "*"

@@ -82,11 +82,26 @@ struct access_log {
     friend bool operator==(const access_log&, const access_log&) = default;
 };
 
+// How names are looked up.
+struct dns {
+    std::vector<endpoint> servers;                // empty: those of the system (resolv.conf)
+    std::chrono::seconds min_ttl{1}, max_ttl{60}; // an answer is used for its TTL within these
+};
+
+// What a text among a deployment's replicas stands for.
+enum class replica_source : std::uint8_t {
+    host,        // one replica; several addresses of its name are tried in order
+    dns,         // as many as its name has addresses
+    srv,         // as many as the targets of its SRV records have addresses
+    unix_socket, // one on this machine
+};
+
 struct replica {
-    std::string url;  // as written, the replica's name in logs and metrics
-    std::string host; // name or IP literal without brackets
-    std::uint16_t port = 80;
-    bool tls = false; // https://, and then 443 is the port that need not be written
+    std::string url;         // as written; its name in logs and metrics if it is one replica
+    std::string host;        // name or IP literal without brackets; of a unix_socket its path
+    std::uint16_t port = 80; // means nothing for srv and unix_socket
+    bool tls = false;        // https://, and then 443 is the port that need not be written
+    replica_source source = replica_source::host;
 
     friend bool operator==(const replica&, const replica&) = default;
 };
@@ -206,6 +221,7 @@ struct settings {
     config::limits limits;
     config::timeouts timeouts;
     config::access_log access_log;
+    config::dns dns;
     std::vector<service> services;              // sorted by name
     std::optional<std::string> services_dir;    // as written; null: none
     std::optional<std::string> default_service; // one of them: gets what names no other

@@ -207,7 +207,7 @@ void settings_reader::read_deployment(section& in, deployment& to) {
     const auto pointers = in.required_list("replicas", to.replicas, replica_form);
     for (std::size_t i = 0; i < pointers.size(); ++i) {
         const auto same = [&one = to.replicas[i]](const replica& other) {
-            return one.host == other.host && one.port == other.port;
+            return one.source == other.source && one.host == other.host && one.port == other.port;
         };
         const auto first = std::find_if(to.replicas.begin(), to.replicas.end(), same) - to.replicas.begin();
         if (const auto index = static_cast<std::size_t>(first); index < i) {
@@ -253,7 +253,8 @@ void settings_reader::warn_of_shared_replicas(section& in, const service& from) 
         if (!each.settings.max_concurrent_requests) continue;
         for (const auto& one : each.replicas) {
             const auto at = place_ + child_pointer(child_pointer(in.pointer("deployments"), each.name), "replicas");
-            const auto [first, fresh] = all_.capped.emplace(one.host + " " + std::to_string(one.port), at);
+            const auto [first, fresh] = all_.capped.emplace(
+                (one.source == replica_source::srv ? one.url : one.host) + " " + std::to_string(one.port), at);
             if (!fresh && first->second != at)
                 all_.warnings.push_back(
                     at + ": " + one.url + " is in " + first->second +

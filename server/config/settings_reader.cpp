@@ -59,11 +59,12 @@ void settings_reader::read_root(section& in) {
     in.object("timeouts", [this](section& inner) { read_timeouts(inner); });
     const bool off = in.object_or_null("access_log", [this](section& inner) { read_access_log(inner); });
     if (off) to_.access_log.path.reset();
+    in.object("dns", [this](section& inner) { read_dns(inner); });
     in.text("services_dir", to_.services_dir, path_form);
     in.entries("services", 0, {}, "hold at least one service",
                [this](section& inner, const std::string& name) { read_service(inner, name); });
     in.text("default_service", to_.default_service, name_form);
-    in.not_built({"acme", "client_ca", "user", "trusted_proxies", "dns", "tracing"});
+    in.not_built({"acme", "client_ca", "user", "trusted_proxies", "tracing"});
 }
 
 void settings_reader::read_tls(section& in) {
@@ -188,6 +189,20 @@ void settings_reader::read_timeouts(section& in) {
     in.duration("stream_idle_ms", timeouts.stream_idle, timeout);
     in.duration("drain_grace_ms", timeouts.drain_grace, timeout_or_none);
     in.duration("drain_ms", timeouts.drain, timeout);
+}
+
+void settings_reader::read_dns(section& in) {
+    constexpr range ttl{1, 24 * 60 * 60};
+    auto& dns = to_.dns;
+    in.list("servers", dns.servers, dns_server_form);
+    auto least = dns.min_ttl.count(), most = dns.max_ttl.count();
+    in.integer("min_ttl_s", least, ttl, "s");
+    in.integer("max_ttl_s", most, ttl, "s");
+    if (least > most)
+        in.refuse(in.pointer("min_ttl_s"),
+                  "is more than max_ttl_s, which is " + std::to_string(most) + ": lower it, or raise the other");
+    dns.min_ttl = std::chrono::seconds(least);
+    dns.max_ttl = std::chrono::seconds(most);
 }
 
 void settings_reader::read_access_log(section& in) {

@@ -1,5 +1,6 @@
 #include "control/assembly.hpp"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cmath>
@@ -23,6 +24,15 @@ std::shared_ptr<routing::rate_limiter> limiter_of(const config::rate_limit& want
     if (!before) return std::make_shared<routing::rate_limiter>(rate);
     if (before->rate() == rate) return before;
     return std::make_shared<routing::rate_limiter>(rate, *before, std::chrono::steady_clock::now());
+}
+
+// By its URL, or by its address if both have only that: "http://10.0.0.4" is what DNS finds as "http://10.0.0.4:80".
+bool is_same(const routing::replica_settings& known, const routing::replica_settings& found, bool found_tls) {
+    if (known.url == found.url) return true;
+    const auto literal = [](const routing::replica_settings& one) {
+        return one.addresses.size() == 1 && one.addresses.front().address().to_string() == one.host;
+    };
+    return literal(known) && literal(found) && known.addresses == found.addresses && known.tls == found_tls;
 }
 
 } // namespace
@@ -74,9 +84,16 @@ std::shared_ptr<const routing::snapshot> assembly::build(const config::settings&
             auto own = state(which);
             const auto proof = trust.find(which);
             std::vector<routing::replica_settings> replicas;
-            for (const auto& replica : each.replicas)
-                replicas.push_back({replica.url, names.addresses(replica), replica.host, replica.tls,
-                                    replica.tls && proof != trust.end() ? proof->second : nullptr});
+            for (const auto& text : each.replicas)
+                for (auto& found : names.replicas(text)) {
+                    // One server found in two ways is one replica.
+                    const bool known = std::any_of(replicas.begin(), replicas.end(),
+                                                   [&](const auto& other) { return is_same(other, found, text.tls); });
+                    if (known) continue;
+                    found.tls = text.tls;
+                    if (text.tls && proof != trust.end()) found.trust = proof->second;
+                    replicas.push_back(std::move(found));
+                }
             own.replicas->update(std::move(replicas), admission_of(each.settings));
             made.targets.push_back(
                 {each.name, each.settings, each.host_header.value_or(""), own.replicas, own.metrics});

@@ -1,36 +1,68 @@
-// Addresses behind the names of replicas. Asked on the control thread (Asio resolves on a thread of its own); cores
-// only see the result in a snapshot. When a name stops resolving its last good answer is kept.
+// Finds the replicas behind names, and follows them: each name on its own, as its TTL says. Control thread; cores only
+// see the result in a snapshot. What an answer means, and what is kept when there is none, is for name_record.
 #pragma once
 
 #include "base/executor.hpp"
+#include "base/gate.hpp"
 #include "config/model.hpp"
+#include "control/name_answer.hpp"
+#include "control/name_resolver.hpp"
+#include "routing/deployment.hpp"
 
+#include <chrono>
+#include <cstdint>
+#include <functional>
 #include <map>
+#include <memory>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace scoregate::control {
 
 class discovery {
 public:
-    explicit discovery(base::executor where) : resolver_(where) {}
+    explicit discovery(base::executor where);
 
-    // Asks for every replica of `settings`. True if an answer differs from the one known before.
-    base::task<bool> resolve(const config::settings& settings);
+    // Called by the loop when what is known has changed: once for changes that come together.
+    void when_changed(std::function<void()> call) { on_change_ = std::move(call); }
 
-    // In the order they are to be tried; empty if the name has never resolved.
-    std::vector<base::tcp::endpoint> addresses(const config::replica&) const;
+    // Follows the names of `settings` too, by its `dns`. Returns once each of them has had an answer or been given up
+    // for now: within 5 s, or 10 s with SRV records, whose targets are names themselves.
+    base::task<> learn(const config::settings&);
+    // Follows the names of `settings` alone from here on.
+    void keep_only(const config::settings&);
 
-    // True if some replica is named rather than numbered, so that asking again makes sense.
-    static bool has_names(const config::settings&);
+    // The replicas that a text stands for now. A host without an address is one that cannot be reached; of the other
+    // sources there are as many as were found. Nothing of TLS is filled in.
+    std::vector<routing::replica_settings> replicas(const config::replica&) const;
 
 private:
-    using resolver = base::asio::ip::basic_resolver<base::tcp, base::executor>;
+    enum class record_kind : std::uint8_t { address, srv };
+    using key = std::pair<record_kind, std::string>;
+    struct followed;
 
-    base::task<bool> resolve(const config::replica& replica);
+    static std::set<key> keys_of(const config::settings&);
+    void reconcile();
+    base::task<> follow(std::shared_ptr<followed> one);
+    base::task<> wait_for_answers(std::set<key> of);
+    void announce();
 
-    resolver resolver_;
-    std::map<std::string, std::vector<base::asio::ip::address>, std::less<>> known_; // by host
+    base::executor where_;
+    std::vector<config::endpoint> servers_;
+    name_record::limits limits_;
+    name_resolver resolver_;
+    std::chrono::steady_clock::time_point asked_since_; // the resolver's servers are those of then
+    std::set<key> wanted_;                              // by settings
+    std::map<key, std::shared_ptr<followed>> followed_; // those, and the targets of their SRV records
+    base::gate following_;
+    base::tick_timer answered_; // never expires; cancelled when a name has been answered
+    std::function<void()> on_change_;
+    std::shared_ptr<bool> announced_ = std::make_shared<bool>(false);
 };
+
+// What a start would look up, a line for each text that needs it.
+std::vector<std::string> look_ups_of(const config::settings&);
 
 } // namespace scoregate::control

@@ -13,7 +13,6 @@ namespace scoregate::control {
 
 namespace {
 
-constexpr std::chrono::seconds between_name_look_ups{5};
 constexpr std::chrono::seconds patience{1};    // with an editor that truncates before it writes
 constexpr std::chrono::seconds read_limit{10}; // longer than any disk takes: then it is a volume that hangs
 
@@ -75,7 +74,9 @@ reloader::reloader(base::executor where, base::background& files, config::source
       publish_(std::move(out)),
       unit_("configuration", content, patience),
       watch_(where),
-      turn_(where) {}
+      turn_(where) {
+    names_.when_changed([this] { publish_again(); });
+}
 
 std::shared_ptr<const routing::snapshot> reloader::build() {
     return assembly_.build(
@@ -130,11 +131,12 @@ base::task<config::problems> reloader::reload_now(bool insist) {
     auto next = std::move(*loaded.value);
     for (const auto& pointer : keep_restart_only(next, running_))
         loaded.warnings.push_back(pointer + " has changed, which only a restart applies; the rest is in force");
-    co_await names_.resolve(next);
+    co_await names_.learn(next);
     for (const auto& each : loaded.warnings) telemetry::log().warn("reload: {}", each);
     for (const auto& each : keys.warnings) telemetry::log().warn("reload: {}", each);
     for (const auto& each : material.alarms) telemetry::log().error("reload: {}", each);
     running_ = std::move(next);
+    names_.keep_only(running_);
     // Contexts before the snapshot that needs them; what a core is posted arrives in order.
     tls_.adopt(std::move(material), running_);
     keys_.adopt(std::move(keys), running_);
@@ -163,20 +165,6 @@ base::task<> reloader::follow_file() {
             static_cast<void>(co_await reload_now(false));
         turn_.give_back();
         co_await watch_.due();
-    }
-}
-
-base::task<> reloader::follow_names() {
-    base::tick_timer timer(where_);
-    for (;;) {
-        timer.expires_after(between_name_look_ups);
-        const auto [ec] = co_await timer.async_wait(base::awaited);
-        if (ec) co_return;
-        if (turn_.taken() || !discovery::has_names(running_)) continue;
-        co_await turn_.take();
-        const bool changed = co_await names_.resolve(running_);
-        if (changed) publish_again();
-        turn_.give_back();
     }
 }
 

@@ -36,12 +36,10 @@ public:
     base::task<config::problems> reload();
     // Does so whenever the file's content has changed, for as long as the loop runs.
     base::task<> follow_file();
-    // Asks again for the names of replicas, for as long as the loop runs, and publishes what has changed.
-    base::task<> follow_names();
 
     // A snapshot of what is in force.
     std::shared_ptr<const routing::snapshot> build();
-    // Publishes it: keys have changed.
+    // Publishes it: keys have changed, or replicas have been found or lost.
     void publish_again() { publish_(build()); }
 
     const config::settings& running() const { return running_; }

@@ -16,6 +16,7 @@ std::shared_ptr<const routing::snapshot> own(std::shared_ptr<const routing::snap
 
 void core::adopt(std::shared_ptr<const routing::snapshot> next) {
     snapshot_ = own(std::move(next));
+    retain_connections();
     if (!snapshot_->settings().allow_insecure_connections) return;
     for (auto& client : clients_)
         if (client.over_tls()) client.finish();
@@ -30,7 +31,16 @@ core::core(unsigned index, std::shared_ptr<const routing::snapshot> first, tls::
       index_(index),
       snapshot_(own(std::move(first))),
       tls_(std::move(tls)) {
+    retain_connections();
     write_date();
+}
+
+// By what the deployments have by now: a snapshot that comes after this one may have been built already.
+void core::retain_connections() {
+    std::unordered_set<std::uint64_t> ids;
+    for (const auto& service : snapshot_->services())
+        for (const auto& target : service.targets) target.replicas->add_ids(ids);
+    pool.retain(std::move(ids));
 }
 
 void core::run() {

@@ -150,6 +150,7 @@ public:
 private:
     base::task<> tick();
     void write_date();
+    void retain_connections();
 
     unsigned index_;
     base::gate ticking_; // apart: the tick ends with the loop, not with the clients

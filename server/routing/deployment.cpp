@@ -92,7 +92,7 @@ void deployment::update(std::vector<replica_settings> wanted, const admission& a
                 }
                 same = std::make_unique<replica>(replica{next_id(), std::move(each.url), std::move(each.addresses),
                                                          std::move(each.host), each.tls, std::move(each.trust),
-                                                         std::move(server)});
+                                                         std::move(server), 0, std::move(each.unix_path)});
             }
             same->server->current = same.get();
             updated.push_back(std::move(same));
@@ -116,15 +116,13 @@ std::shared_ptr<model_server> deployment::new_server() const {
 
 // After every change of the replicas, of their standing, or of the limits.
 void deployment::count() {
-    const auto usable = [](const auto& each) {
-        return !each->addresses.empty() && may_be_used(each->server->standing);
-    };
+    const auto usable = [](const auto& each) { return each->reachable() && may_be_used(each->server->standing); };
     if (std::none_of(replicas_.begin(), replicas_.end(), usable)) // nobody is ejected for want of others
         for (const auto& each : replicas_)
             if (each->server->standing == standing::ejected) become(*each->server, standing::half_open);
     reachable_ = usable_ = hopeful_ = open_ = 0;
     for (const auto& each : replicas_) {
-        if (each->addresses.empty()) continue;
+        if (!each->reachable()) continue;
         ++reachable_;
         if (usable(each)) ++usable_;
         if (usable(each) || each->server->standing == standing::starting) ++hopeful_;
@@ -163,7 +161,7 @@ std::shared_ptr<model_server> deployment::server_of(const replica_list& among, c
 
 bool deployment::has_room(const replica& one) const {
     const auto& server = *one.server;
-    if (server.current != &one || one.addresses.empty()) return false;
+    if (server.current != &one || !one.reachable()) return false;
     if (server.standing == standing::half_open) return server.in_flight == 0;
     return server.standing == standing::ready &&
            (!allowed_.slots_per_replica || server.in_flight < *allowed_.slots_per_replica);
@@ -234,7 +232,7 @@ base::result<slot> deployment::occupy_one(const waiter* who, time_point now) {
         return made;
     }
     const bool none = std::none_of(replicas_.begin(), replicas_.end(), [&](const auto& each) {
-        return !each->addresses.empty() && (who == nullptr || !who->avoids(*each->server)) &&
+        return each->reachable() && (who == nullptr || !who->avoids(*each->server)) &&
                (may_be_used(each->server->standing) || each->server->standing == standing::starting);
     });
     auto why = base::fail(none ? base::fault::no_ready_replica : base::fault::queue_full);
@@ -339,7 +337,7 @@ bool deployment::may_eject(const model_server& one) const {
     std::size_t ready = 0, out = 1;
     for (const auto& each : replicas_) {
         const auto how = each->server->standing;
-        if (each->addresses.empty() || how == standing::starting || how == standing::unready) continue;
+        if (!each->reachable() || how == standing::starting || how == standing::unready) continue;
         ++ready;
         if (is_out(how) && each->server.get() != &one) ++out;
     }
@@ -394,9 +392,8 @@ std::vector<deployment::change> deployment::advance(time_point now) {
 
 // Null if it is gone, or cannot be reached.
 replica* deployment::find(std::uint64_t replica_id) {
-    const auto found = std::find_if(replicas_.begin(), replicas_.end(), [&](const auto& each) {
-        return each->id == replica_id && !each->addresses.empty();
-    });
+    const auto found = std::find_if(replicas_.begin(), replicas_.end(),
+                                    [&](const auto& each) { return each->id == replica_id && each->reachable(); });
     return found == replicas_.end() ? nullptr : found->get();
 }
 
@@ -404,7 +401,7 @@ std::vector<deployment::probe_subject> deployment::subjects() {
     const std::lock_guard lock(mutex_);
     std::vector<probe_subject> all;
     for (const auto& each : replicas_)
-        if (!each->addresses.empty())
+        if (each->reachable())
             all.push_back({each->id, each->url, each->server->standing, std::exchange(each->server->answered, false)});
     return all;
 }
@@ -458,11 +455,16 @@ std::chrono::seconds deployment::retry_after(time_point now) {
     return std::chrono::seconds(seconds_to_wait(now));
 }
 
+void deployment::add_ids(std::unordered_set<std::uint64_t>& to) const {
+    const std::lock_guard lock(mutex_);
+    for (const auto& each : replicas_) to.insert(each->id);
+}
+
 deployment::state deployment::look() const {
     const std::lock_guard lock(mutex_);
     state all;
     for (const auto& each : replicas_)
-        all.replicas.push_back({each->url, !each->addresses.empty(), each->server->in_flight, each->server->standing});
+        all.replicas.push_back({each->url, each->reachable(), each->server->in_flight, each->server->standing});
     for (const auto& each : removed_)
         if (each->server->current == nullptr) all.leaving += each->slots;
     all.queued = waiting_.size();

@@ -37,6 +37,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <variant>
 #include <vector>
 
@@ -89,6 +90,9 @@ struct replica {
     std::shared_ptr<const tls::replica_trust> trust; // what it has to prove then; null: nobody can
     std::shared_ptr<model_server> server; // shared with those of the URL that a reload removed and that are busy
     unsigned slots = 0;                   // that name it; guarded by the deployment's mutex
+    std::string unix_path = {};           // of its socket on this machine, instead of addresses
+
+    bool reachable() const { return !addresses.empty() || !unix_path.empty(); }
 };
 
 // What a reload knows of a replica. No addresses: its name does not resolve now, and it gets no requests.
@@ -98,6 +102,7 @@ struct replica_settings {
     std::string host = {};
     bool tls = false;
     std::shared_ptr<const tls::replica_trust> trust = {};
+    std::string unix_path = {}; // belongs to the URL, as addresses do not
 };
 
 // How much a deployment lets in.
@@ -240,6 +245,8 @@ public:
         std::optional<std::uint64_t> slots; // on replicas that may be used; null: no cap
     };
     state look() const;
+    // Adds the ids of the replicas that may get new requests: of which idle connections are worth keeping.
+    void add_ids(std::unordered_set<std::uint64_t>& to) const;
 
 private:
     friend class slot;

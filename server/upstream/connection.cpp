@@ -4,15 +4,27 @@
 
 #include <cerrno>
 #include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 namespace scoregate::upstream {
+
+namespace {
+
+constexpr std::chrono::milliseconds full_backlog_pause{5};
+
+} // namespace
 
 connection::~connection() {
     if (secure_ && secure_->socket().is_open()) secure_->close_notify();
 }
 
 base::task<base::error_code> connection::open(const routing::replica& where, base::buffer_pool& buffers) {
-    auto ec = co_await connect(where.addresses);
+    base::error_code ec;
+    if (where.unix_path.empty())
+        ec = co_await connect(where.addresses);
+    else
+        ec = co_await connect_to_path(where.unix_path);
     if (!ec && where.tls) ec = co_await secure(where, buffers);
     co_return ec;
 }
@@ -34,6 +46,33 @@ base::task<base::error_code> connection::connect(std::span<const base::tcp::endp
         }
     }
     co_return ec;
+}
+
+// The connection is there at once, or refused. While the listener's backlog is full it is neither (EAGAIN), and nothing
+// tells when there is room: tried again until somebody cancels.
+base::task<base::error_code> connection::connect_to_path(std::string path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path.size() >= sizeof address.sun_path) co_return base::asio::error::name_too_long;
+    path.copy(address.sun_path, path.size());
+    auto& socket = plain_.socket();
+    const int descriptor = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (descriptor < 0) co_return base::error_code(errno, boost::system::system_category());
+    base::error_code ec;
+    socket.assign(base::tcp::v4(), descriptor, ec); // Asio only wants to know that it is a stream
+    if (ec) {
+        ::close(descriptor);
+        co_return ec;
+    }
+    base::tick_timer pause(socket.get_executor());
+    while (::connect(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+        if (errno == EINTR) continue;
+        if (errno != EAGAIN) co_return base::error_code(errno, boost::system::system_category());
+        pause.expires_after(full_backlog_pause);
+        co_await pause.async_wait(base::awaited);
+        if (cancelled_) co_return base::asio::error::operation_aborted;
+    }
+    co_return base::error_code();
 }
 
 base::task<base::error_code> connection::secure(const routing::replica& where, base::buffer_pool& buffers) {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 
 namespace scoregate::upstream {
@@ -24,9 +25,9 @@ public:
     connection(const connection&) = delete;
     connection& operator=(const connection&) = delete;
 
-    // Tries the addresses of `where` in turn, and makes the handshake with the first that takes the connection. Ends
-    // early with operation_aborted if cancelled. The last address's error otherwise; protocol_error for TLS that came
-    // to nothing, which is logged with its reason.
+    // To the Unix socket of `where`, or tries its addresses in turn, and makes the handshake with the first that takes
+    // the connection. Ends early with operation_aborted if cancelled. The last address's error otherwise;
+    // protocol_error for TLS that came to nothing, which is logged with its reason.
     base::task<base::error_code> open(const routing::replica& where, base::buffer_pool& buffers);
 
     // As those of base::plain_stream.
@@ -81,6 +82,7 @@ private:
             token, std::move(operation));
     }
     base::task<base::error_code> connect(std::span<const base::tcp::endpoint> addresses);
+    base::task<base::error_code> connect_to_path(std::string path);
     base::task<base::error_code> secure(const routing::replica& where, base::buffer_pool& buffers);
 
     base::plain_stream plain_; // its socket moves on to secure_

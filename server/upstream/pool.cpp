@@ -32,6 +32,7 @@ std::unique_ptr<connection> pool::take(std::uint64_t replica_id, time_point now)
 }
 
 void pool::give(std::unique_ptr<connection> returned, time_point now, std::optional<std::chrono::seconds> announced) {
+    if (retained_ && !retained_->contains(returned->replica_id())) return;
     auto& of = idle_[returned->replica_id()];
     if (announced) of.announced = std::chrono::milliseconds(*announced) * 3 / 4;
     if (of.connections.size() >= most_idle_per_replica || of.limit().count() == 0) return;
@@ -40,6 +41,11 @@ void pool::give(std::unique_ptr<connection> returned, time_point now, std::optio
     returned->idle_since = now;
     returned->read_as_usual();
     of.connections.push_back(std::move(returned));
+}
+
+void pool::retain(std::unordered_set<std::uint64_t> replica_ids) {
+    retained_ = std::move(replica_ids);
+    std::erase_if(idle_, [&](const auto& each) { return !retained_->contains(each.first); });
 }
 
 void pool::sweep(time_point now) {

@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace scoregate::upstream {
@@ -37,6 +38,9 @@ public:
     // Only a connection whose last exchange ended cleanly, with nothing left to read. `announced` is how long the
     // replica says that it keeps it.
     void give(std::unique_ptr<connection>, time_point now, std::optional<std::chrono::seconds> announced = {});
+    // Keeps connections to these replicas only, from here on: those to others close, now or when they are given back.
+    // Before the first call all are kept.
+    void retain(std::unordered_set<std::uint64_t> replica_ids);
     // Closes all of them.
     void clear() { idle_.clear(); }
     // Closes what has been idle for too long, and what the replica has closed. About once a second.
@@ -51,6 +55,7 @@ private:
         void closed_by_replica(const connection&, time_point now);
     };
     std::unordered_map<std::uint64_t, stack> idle_;
+    std::optional<std::unordered_set<std::uint64_t>> retained_;
 };
 
 } // namespace scoregate::upstream

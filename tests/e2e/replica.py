@@ -93,12 +93,22 @@ class Exchange:
 
 
 class Replica:
-    def __init__(self, answer=None):
+    def __init__(self, answer=None, address=("127.0.0.1", 0)):
+        """address: the path of a Unix socket, or as of socket.create_server."""
         self._answer = answer
+        self._counting = threading.Lock()
+        self.open_connections = 0
         self._requests = queue.Queue()
         self._open = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = "http://127.0.0.1:%d" % self._listener.getsockname()[1]
+        if isinstance(address, tuple):
+            self._listener = socket.create_server(address)
+            self.host, self.port = self._listener.getsockname()
+            self.url = f"http://{self.host}:{self.port}"
+        else:
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(str(address))
+            self._listener.listen()
+            self.url = f"http+unix://{address}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def __enter__(self):
@@ -137,7 +147,10 @@ class Replica:
             except OSError:
                 return
             sock.settimeout(PATIENCE)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self._counting:
+                self.open_connections += 1
             threading.Thread(target=self._serve, args=(sock, number), daemon=True).start()
             number += 1
 
@@ -160,3 +173,5 @@ class Replica:
         finally:
             stream.close()  # it keeps the connection open for as long as it is
             sock.close()
+            with self._counting:
+                self.open_connections -= 1

@@ -59,6 +59,9 @@ TEST_CASE("the defaults are the contract's") {
     CHECK(s.timeouts.drain == 30s);
     CHECK(s.access_log.path == "-");
     CHECK(s.access_log.format == log_format::json);
+    CHECK(s.dns.servers.empty());
+    CHECK(s.dns.min_ttl == 1s);
+    CHECK(s.dns.max_ttl == 60s);
     REQUIRE(s.services.size() == 1);
     CHECK(s.services[0].name == "iris");
     CHECK(s.services[0].hosts.empty());
@@ -85,12 +88,14 @@ TEST_CASE("every key is read, with comments between") {
       "timeouts": { "handshake_ms": 11, "header_ms": 12, "body_idle_ms": 13, "keep_alive_ms": 14, "connect_ms": 15,
                     "stream_idle_ms": 86400000, "drain_grace_ms": 17, "drain_ms": 18 },
       "access_log": { "path": "log/access", "format": "json" },
+      "dns": { "servers": ["10.0.0.10", "[fd00::0a]:5353"], "min_ttl_s": 5, "max_ttl_s": 86400 },
       "services": {
         "wine": { "auth_mode": "none", "forward_authorization": false, "deployments": { "Green-2": { "replicas": ["http://wine"] } } },
         "iris": { "hosts": ["IRIS.contoso.com", "10.0.0.1"], "require_tls": false, "auth_mode": "key",
                   "keys": { "primary_file": "keys/primary", "secondary_file": "/run/keys/secondary" },
                   "forward_authorization": true,
-                  "deployments": { "blue": { "replicas": ["http://My_Model:81", "http://[::1]"],
+                  "deployments": { "blue": { "replicas": ["http://My_Model:81", "http://[::1]", "http+unix:///run/m.sock", "dns://Models:5001",
+                                          "srv+http://_score._tcp.Iris"],
                     "request_settings": { "request_timeout_ms": 600000, "total_timeout_ms": 86400000 } } } } } })"};
     const auto result = file.load();
     CHECK(lines(result.problems) == texts{});
@@ -137,7 +142,14 @@ TEST_CASE("every key is read, with comments between") {
     CHECK_FALSE(s.services[1].keys);
     CHECK_FALSE(s.services[1].forward_authorization);
     CHECK(s.services[0].deployments.at(0).replicas ==
-          std::vector<replica>{{"http://My_Model:81", "my_model", 81}, {"http://[::1]", "::1", 80}});
+          std::vector<replica>{{"http://My_Model:81", "my_model", 81},
+                               {"http://[::1]", "::1", 80},
+                               {"http+unix:///run/m.sock", "/run/m.sock", 80, false, replica_source::unix_socket},
+                               {"dns://Models:5001", "models", 5001, false, replica_source::dns},
+                               {"srv+http://_score._tcp.Iris", "_score._tcp.iris", 80, false, replica_source::srv}});
+    CHECK(s.dns.servers == std::vector<endpoint>{{"10.0.0.10", 53}, {"fd00::a", 5353}});
+    CHECK(s.dns.min_ttl == 5s);
+    CHECK(s.dns.max_ttl == 24h);
     CHECK(s.services[0].deployments.at(0).settings.request_timeout == 10min); // longer than Azure's cap of 300 s
     CHECK(s.services[0].deployments.at(0).settings.total_timeout == 24h);
 }
@@ -189,6 +201,14 @@ TEST_CASE("what is wrong is refused at its pointer, with what to do") {
         same("/timeouts/drain_grace_ms", "-1", "from 0 to 86400000 ms"),
         same("/timeouts/drain_ms", "0", "from 1 to 86400000 ms"),
         same("/access_log", "\"-\"", "must be an object or null"),
+        same("/dns/min_ttl_s", "0", "from 1 to 86400 s"),
+        row{"/dns", R"({"min_ttl_s": 61})", "/dns/min_ttl_s", "is more than max_ttl_s, which is 60"},
+        row{"/dns", R"({"servers": ["dns"]})", "/dns/servers/0", "is not a DNS server"},
+        row{blue + "/replicas", R"(["dns://a"])", blue + "/replicas/0", "has no port"},
+        row{blue + "/replicas", "[\"http+unix:///" + std::string(107, 's') + "\"]", blue + "/replicas/0",
+            "a Unix socket's has at most 107"},
+        row{blue + "/replicas", R"(["dns://a:1", "http://a:1", "dns://A:1"])", blue + "/replicas/2",
+            "is the same replica as " + blue + "/replicas/0"},
         same("/access_log/path", "\"\"", "is not a place for a log"),
         same("/access_log/format", "\"text\"", "must be \"json\", not the string \"text\""),
         same("/access_log/format", "7", "must be \"json\", not 7"),
@@ -258,7 +278,7 @@ TEST_CASE("what is wrong is refused at its pointer, with what to do") {
 }
 
 TEST_CASE("keys of the contract that are not built are named as such") {
-    const std::string at = GENERATE("/acme", "/client_ca", "/user", "/trusted_proxies", "/dns", "/tracing",
+    const std::string at = GENERATE("/acme", "/client_ca", "/user", "/trusted_proxies", "/tracing",
                                     "/listen/proxy_protocol", "/admin/token_file", "/limits/max_connections_per_ip",
                                     "/limits/allow", "/limits/deny", "/services/iris/deployments/blue/readiness_probe");
     const std::string value = GENERATE("null", "[]");
@@ -297,7 +317,7 @@ TEST_CASE("the same port on different addresses does not collide") {
 
 TEST_CASE("all problems come at once, in the order of the file") {
     const written file{R"({
-      "services": { "wine": { "auth_mode": "none", "deployments": { "blue": { "replicas": ["dns://x"] } } },
+      "services": { "wine": { "auth_mode": "none", "deployments": { "blue": { "replicas": ["tcp://x"] } } },
                     "iris": { "deployments": {}, "hosts": ["a b"] } },
       "workers": -1,
       "refuse_expird": true,

@@ -14,6 +14,10 @@ struct fixture {
     discovery names{io.get_executor()};
     assembly build{2};
 
+    base::task<bool> learned(config::settings settings) {
+        co_await names.learn(settings);
+        co_return true;
+    }
     std::shared_ptr<const routing::snapshot> of(const config::settings& settings) {
         return build.build(settings, names, [](const std::string&) { return auth::credentials{}; }, {});
     }
@@ -77,6 +81,22 @@ TEST_CASE("a snapshot has what the settings say") {
     CHECK(states[0].in_flight == 1);
     CHECK(states[1].resolved);
     CHECK_FALSE(states[2].resolved);
+}
+
+TEST_CASE("one server that is found in several ways is one replica") {
+    fixture at;
+    const auto same = config::replica{"http://127.0.0.1", "127.0.0.1", 80};
+    const config::replica by_name{"dns://localhost:80", "localhost", 80, false, config::replica_source::dns};
+    const config::replica socket{"http+unix:///run/m.sock", "/run/m.sock", 80, false,
+                                 config::replica_source::unix_socket};
+    run(at.io, at.learned(settings_of({service_named("iris", {by_name})})));
+    at.of(settings_of({service_named("iris", {same, by_name, by_name, socket})}));
+    std::vector<std::string> urls;
+    for (const auto& each : at.build.state_of("iris", "blue").replicas) {
+        CHECK(each.resolved);
+        if (each.url != "http://[::1]:80") urls.push_back(each.url); // the hosts file may have it
+    }
+    CHECK(urls == std::vector<std::string>{"http://127.0.0.1", "http+unix:///run/m.sock"});
 }
 
 TEST_CASE("a build forgets nothing that is in flight, and no count") {

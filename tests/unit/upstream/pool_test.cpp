@@ -1,12 +1,15 @@
 #include "upstream/pool.hpp"
 
 #include "base/gate.hpp"
+#include "support/unix_listener.hpp"
 
 #include <boost/asio/write.hpp>
 #include <catch2/catch.hpp>
 
 #include <array>
 #include <chrono>
+#include <iterator>
+#include <list>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -23,6 +26,12 @@ namespace {
 base::task<> connect_to(connection& which, std::vector<base::tcp::endpoint> addresses, base::error_code& result) {
     base::buffer_pool buffers;
     const routing::replica where{1, "http://replica", std::move(addresses), "replica", false, {}, {}};
+    result = co_await which.open(where, buffers);
+}
+
+base::task<> connect_to_path(connection& which, std::string path, base::error_code& result) {
+    base::buffer_pool buffers;
+    const routing::replica where{1, "http+unix://" + path, {}, "localhost", false, {}, {}, 0, path};
     result = co_await which.open(where, buffers);
 }
 
@@ -280,6 +289,70 @@ TEST_CASE("a pool keeps a bounded number per replica") {
         ::close(end);
     }
     CHECK(open == pool::most_idle_per_replica);
+}
+
+TEST_CASE("connections to replicas that are gone close, now or when they come back") {
+    replica far;
+    pool idle;
+    auto [kept, end_of_kept] = far.make(1);
+    auto [gone, end_of_gone] = far.make(2);
+    auto [busy, end_of_busy] = far.make(2);
+    idle.give(std::move(kept), start);
+    idle.give(std::move(gone), start);
+    idle.retain({1, 3});
+    CHECK(ended(end_of_gone));
+    idle.give(std::move(busy), start);
+    CHECK(ended(end_of_busy));
+    CHECK(idle.take(2) == nullptr);
+    CHECK(idle.take(1) != nullptr);
+}
+
+TEST_CASE("connecting to a Unix socket") {
+    asio::io_context io{1};
+    tests::unix_listener far(io);
+    const auto connect = [&](connection& which, const std::string& path) {
+        base::error_code result = asio::error::would_block;
+        base::gate inside;
+        base::spawn(io.get_executor(), inside, connect_to_path(which, path, result));
+        io.restart();
+        io.run();
+        return result;
+    };
+    connection one(io.get_executor(), 1);
+    CHECK_FALSE(connect(one, far.path()));
+    CHECK(one.still_idle());
+    auto theirs = far.accept();
+    asio::write(theirs, asio::buffer("x", 1));
+    CHECK_FALSE(one.still_idle());
+
+    connection nowhere(io.get_executor(), 1), nobody(io.get_executor(), 1);
+    CHECK(connect(nowhere, far.path() + ".not") == boost::system::errc::no_such_file_or_directory);
+    far.stop();
+    CHECK(connect(nobody, far.path()) == boost::system::errc::connection_refused);
+}
+
+TEST_CASE("a Unix socket whose backlog is full is waited for, until that is cancelled") {
+    asio::io_context io{1};
+    tests::unix_listener far(io, 0);
+    std::list<connection> waiting;
+    std::list<base::error_code> results;
+    base::gate inside;
+    const auto begin = [&] {
+        auto& which = waiting.emplace_back(io.get_executor(), 1);
+        auto& result = results.emplace_back(asio::error::would_block);
+        base::spawn(io.get_executor(), inside, connect_to_path(which, far.path(), result));
+    };
+    // The kernel lets in one more than the backlog.
+    for (int i = 0; i < 3; ++i) begin();
+    while (inside.inside() > 2) io.run_one();
+    CHECK(results.back() == asio::error::would_block);
+    waiting.back().cancel();
+    while (inside.inside() > 1) io.run_one();
+    CHECK(results.back() == asio::error::operation_aborted);
+    CHECK(results.front() == base::error_code());
+    const auto first = far.accept(); // makes room
+    while (inside.inside() > 0) io.run_one();
+    CHECK(*std::next(results.begin()) == base::error_code());
 }
 
 TEST_CASE("connecting tries the addresses in turn") {

@@ -1,0 +1,357 @@
+#include "control/name_resolver.hpp"
+
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
+
+#include <ares.h>
+#include <ares_nameser.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstring>
+#include <map>
+#include <netinet/in.h>
+#include <sys/time.h>
+#include <utility>
+
+namespace scoregate::control {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr std::chrono::milliseconds first_try{2000}; // of each server; the second takes twice as long
+constexpr int tries = 2;
+
+struct ares_data_free {
+    void operator()(ares_addrinfo* of) const { ares_freeaddrinfo(of); }
+    void operator()(ares_srv_reply* of) const { ares_free_data(of); }
+};
+
+name_answer::kind kind_of(int status) {
+    if (status == ARES_SUCCESS) return name_answer::kind::found;
+    return status == ARES_ENOTFOUND || status == ARES_ENODATA ? name_answer::kind::none : name_answer::kind::failed;
+}
+
+std::string text_of(int status) {
+    // c-ares has one message for servers that refuse, that fail and that are not there.
+    if (status == ARES_ECONNREFUSED) return "no DNS server gives an answer";
+    return ares_strerror(status);
+}
+
+std::optional<asio::ip::address> address_of(const sockaddr* from) {
+    if (from->sa_family == AF_INET) {
+        sockaddr_in v4{};
+        std::memcpy(&v4, from, sizeof v4);
+        return asio::ip::address_v4(ntohl(v4.sin_addr.s_addr));
+    }
+    if (from->sa_family != AF_INET6) return std::nullopt;
+    sockaddr_in6 v6{};
+    std::memcpy(&v6, from, sizeof v6);
+    asio::ip::address_v6::bytes_type bytes;
+    std::memcpy(bytes.data(), &v6.sin6_addr, bytes.size());
+    return asio::ip::address_v6(bytes, v6.sin6_scope_id);
+}
+
+// The least TTL of the records in the answer section of a message (RFC 1035 4.1), which ares_parse_srv_reply does not
+// tell. 0 if it cannot be read.
+std::chrono::seconds ttl_of(const unsigned char* message, int size) {
+    constexpr int header = 12, question_tail = 4, record_tail = 10;
+    const auto at16 = [&](int at) { return message[at] << 8 | message[at + 1]; };
+    if (size < header) return {};
+    int at = header;
+    const auto skip_name = [&] {
+        char* name = nullptr;
+        long length = 0;
+        if (ares_expand_name(message + at, message, size, &name, &length) != ARES_SUCCESS) return false;
+        ares_free_string(name);
+        at += static_cast<int>(length);
+        return true;
+    };
+    for (int questions = at16(4); questions > 0; --questions) {
+        if (!skip_name()) return {};
+        at += question_tail;
+    }
+    std::optional<std::uint32_t> least;
+    for (int records = at16(6); records > 0; --records) {
+        if (!skip_name() || at + record_tail > size) return {};
+        const auto ttl = static_cast<std::uint32_t>(at16(at + 4)) << 16 | static_cast<std::uint32_t>(at16(at + 6));
+        least = std::min(least.value_or(ttl), ttl);
+        at += record_tail + at16(at + 8);
+    }
+    return std::chrono::seconds(least.value_or(0));
+}
+
+// What c-ares answers into, and what the coroutine that asked waits on. Whichever of them ends first leaves it to the
+// other.
+struct look_up {
+    explicit look_up(base::executor where) : done(where, name_resolver::longest_look_up) {}
+
+    void answered() {
+        if (--open == 0) done.cancel();
+    }
+
+    base::tick_timer done;
+    unsigned open = 0; // questions
+    struct part {
+        int status = ARES_ETIMEOUT;
+        std::vector<asio::ip::address> addresses;
+        std::vector<service_target> targets;
+        std::optional<std::chrono::seconds> ttl;
+    };
+    part first, second; // A and AAAA, or SRV alone
+};
+
+// One of its questions, owned by c-ares until it calls back, which it does exactly once.
+struct question {
+    std::shared_ptr<look_up> of;
+    look_up::part& into;
+};
+
+void take_addresses(void* argument, int status, int, ares_addrinfo* reply) {
+    const std::unique_ptr<question> asked(static_cast<question*>(argument));
+    const std::unique_ptr<ares_addrinfo, ares_data_free> found(reply);
+    auto& into = asked->into;
+    into.status = status;
+    const auto heed = [&](int ttl) {
+        const std::chrono::seconds own(std::max(ttl, 0));
+        into.ttl = std::min(into.ttl.value_or(own), own);
+    };
+    if (status == ARES_SUCCESS && found) {
+        for (const auto* each = found->nodes; each != nullptr; each = each->ai_next) {
+            if (const auto address = address_of(each->ai_addr)) into.addresses.push_back(*address);
+            heed(each->ai_ttl);
+        }
+        for (const auto* each = found->cnames; each != nullptr; each = each->next) heed(each->ttl);
+    }
+    asked->of->answered();
+}
+
+void take_targets(void* argument, int status, int, unsigned char* message, int size) {
+    const std::unique_ptr<question> asked(static_cast<question*>(argument));
+    auto& into = asked->into;
+    into.status = status;
+    if (status == ARES_SUCCESS) {
+        ares_srv_reply* list = nullptr;
+        into.status = ares_parse_srv_reply(message, size, &list);
+        const std::unique_ptr<ares_srv_reply, ares_data_free> found(list);
+        unsigned lowest = 65536;
+        for (const auto* each = list; each != nullptr; each = each->next)
+            lowest = std::min<unsigned>(lowest, each->priority);
+        for (const auto* each = list; each != nullptr; each = each->next) {
+            std::string host = each->host;
+            std::transform(host.begin(), host.end(), host.begin(),
+                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+            if (host.ends_with('.')) host.pop_back();
+            // A target "." says that there is no such service (RFC 2782).
+            if (each->priority == lowest && !host.empty()) into.targets.push_back({std::move(host), each->port});
+        }
+        if (into.status == ARES_SUCCESS && into.targets.empty()) into.status = ARES_ENODATA;
+        into.ttl = ttl_of(message, size);
+    }
+    asked->of->answered();
+}
+
+} // namespace
+
+// One c-ares channel and its place in the loop. Its handlers hold it weakly, its look-ups strongly.
+class name_resolver::channel : public std::enable_shared_from_this<channel> {
+public:
+    channel(base::executor where, const std::vector<config::endpoint>& servers) : where_(where), timer_(where) {
+        static const int library = ares_library_init(ARES_LIB_INIT_ALL);
+        ares_options options{};
+        options.timeout = static_cast<int>(first_try.count());
+        options.tries = tries;
+        options.sock_state_cb = [](void* self, ares_socket_t socket, int readable, int writable) {
+            static_cast<channel*>(self)->watch(socket, readable != 0, writable != 0);
+        };
+        options.sock_state_cb_data = this;
+        status_ =
+            library != ARES_SUCCESS
+                ? library
+                : ares_init_options(&handle_, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+        if (status_ != ARES_SUCCESS) {
+            handle_ = nullptr;
+            return;
+        }
+        std::string list;
+        for (const auto& each : servers) {
+            if (!list.empty()) list += ',';
+            list += each.host.find(':') != std::string::npos ? '[' + each.host + ']' : each.host;
+            list += ':' + std::to_string(each.port);
+        }
+        if (!list.empty()) status_ = ares_set_servers_ports_csv(handle_, list.c_str());
+    }
+    ~channel() { close(); }
+    channel(const channel&) = delete;
+    channel& operator=(const channel&) = delete;
+
+    // Answers what is still asked, with a failure.
+    void close() {
+        if (handle_ != nullptr) ares_destroy(std::exchange(handle_, nullptr));
+        watched_.clear();
+        timer_.cancel();
+        status_ = ARES_EDESTRUCTION;
+    }
+
+    void ask_addresses(const std::shared_ptr<look_up>& of, look_up::part& into, const std::string& host, int family) {
+        if (!ready(into)) return;
+        ++of->open;
+        ares_addrinfo_hints hints{};
+        hints.ai_family = family;
+        hints.ai_socktype = SOCK_STREAM; // once, not once for each type
+        ares_getaddrinfo(handle_, host.c_str(), nullptr, &hints, take_addresses, new question{of, into});
+        schedule();
+    }
+    void ask_targets(const std::shared_ptr<look_up>& of, look_up::part& into, const std::string& name) {
+        if (!ready(into)) return;
+        ++of->open;
+        ares_search(handle_, name.c_str(), C_IN, T_SRV, take_targets, new question{of, into});
+        schedule();
+    }
+
+private:
+    using descriptor = asio::posix::basic_stream_descriptor<base::executor>;
+    struct watched {
+        descriptor socket; // c-ares's: released, never closed
+        std::uint64_t id;  // sockets that follow one another may have the same number
+        bool wants_read = false, wants_write = false;
+        bool reading = false, writing = false;
+    };
+
+    bool ready(look_up::part& into) const {
+        if (status_ == ARES_SUCCESS) return true;
+        into.status = status_;
+        return false;
+    }
+
+    // c-ares tells what it waits for; nothing means that it is about to close the socket.
+    void watch(ares_socket_t socket, bool readable, bool writable) {
+        auto found = watched_.find(socket);
+        if (!readable && !writable) {
+            if (found == watched_.end()) return;
+            found->second->socket.release();
+            watched_.erase(found);
+            return;
+        }
+        if (found == watched_.end()) {
+            descriptor own(where_);
+            base::error_code ec;
+            own.assign(socket, ec);
+            if (ec) return; // the look-up ends by its time
+            found = watched_.emplace(socket, std::make_unique<watched>(watched{std::move(own), ++last_id_})).first;
+        }
+        found->second->wants_read = readable;
+        found->second->wants_write = writable;
+        wait(*found->second);
+    }
+
+    void wait(watched& on) {
+        const auto socket = on.socket.native_handle();
+        const auto then = [&](bool reads) {
+            return [self = weak_from_this(), socket, id = on.id, reads](base::error_code ec) {
+                if (const auto alive = self.lock(); alive && !ec) alive->process(socket, id, reads);
+            };
+        };
+        if (on.wants_read && !std::exchange(on.reading, true)) on.socket.async_wait(descriptor::wait_read, then(true));
+        if (on.wants_write && !std::exchange(on.writing, true))
+            on.socket.async_wait(descriptor::wait_write, then(false));
+    }
+
+    void process(ares_socket_t socket, std::uint64_t id, bool reads) {
+        const auto same = [&]() -> watched* {
+            const auto found = watched_.find(socket);
+            return found != watched_.end() && found->second->id == id ? found->second.get() : nullptr;
+        };
+        auto* on = same();
+        if (on == nullptr || handle_ == nullptr) return;
+        (reads ? on->reading : on->writing) = false;
+        ares_process_fd(handle_, reads ? socket : ARES_SOCKET_BAD, reads ? ARES_SOCKET_BAD : socket);
+        on = same();
+        if (on != nullptr) wait(*on);
+        schedule();
+    }
+
+    // For c-ares's own time-outs.
+    void schedule() {
+        timeval left{};
+        if (handle_ == nullptr || ares_timeout(handle_, nullptr, &left) == nullptr) {
+            timer_.cancel();
+            return;
+        }
+        timer_.expires_after(std::chrono::seconds(left.tv_sec) + std::chrono::microseconds(left.tv_usec) +
+                             std::chrono::milliseconds(1));
+        timer_.async_wait([self = weak_from_this()](base::error_code ec) {
+            const auto alive = self.lock();
+            if (ec || !alive || alive->handle_ == nullptr) return;
+            ares_process_fd(alive->handle_, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+            alive->schedule();
+        });
+    }
+
+    base::executor where_;
+    base::tick_timer timer_;
+    ares_channel handle_ = nullptr;
+    int status_ = ARES_SUCCESS; // what every look-up comes to, unless that
+    std::map<ares_socket_t, std::unique_ptr<watched>> watched_;
+    std::uint64_t last_id_ = 0;
+};
+
+name_resolver::name_resolver(base::executor where, const std::vector<config::endpoint>& servers)
+    : where_(where), channel_(std::make_shared<channel>(where, servers)) {}
+
+name_resolver::~name_resolver() {
+    channel_->close();
+    for (const auto& each : earlier_)
+        if (const auto alive = each.lock()) alive->close();
+}
+
+void name_resolver::use(const std::vector<config::endpoint>& servers) {
+    std::erase_if(earlier_, [](const auto& each) { return each.expired(); });
+    earlier_.push_back(channel_);
+    channel_ = std::make_shared<channel>(where_, servers);
+}
+
+base::task<name_answer> name_resolver::addresses(std::string host) {
+    const auto asked = std::make_shared<look_up>(where_);
+    const auto through = channel_; // kept while it is asked
+    // Apart: with both in one question, c-ares would tell a family that got no answer from one that does not exist by
+    // whichever came last.
+    through->ask_addresses(asked, asked->first, host, AF_INET);
+    through->ask_addresses(asked, asked->second, host, AF_INET6);
+    if (asked->open != 0) co_await asked->done.async_wait(base::awaited);
+
+    const auto &v4 = asked->first, &v6 = asked->second;
+    name_answer answer;
+    answer.addresses = v4.addresses;
+    answer.addresses.insert(answer.addresses.end(), v6.addresses.begin(), v6.addresses.end());
+    const auto of_v4 = kind_of(v4.status), of_v6 = kind_of(v6.status);
+    if (!answer.addresses.empty()) {
+        answer.what = name_answer::kind::found;
+        answer.ttl =
+            std::min(v4.ttl.value_or(std::chrono::seconds::max()), v6.ttl.value_or(std::chrono::seconds::max()));
+        answer.lacks_v4 = of_v4 == name_answer::kind::failed;
+        answer.lacks_v6 = of_v6 == name_answer::kind::failed;
+    } else if (of_v4 == name_answer::kind::failed || of_v6 == name_answer::kind::failed) {
+        answer.why = text_of(of_v4 == name_answer::kind::failed ? v4.status : v6.status);
+    } else {
+        answer.what = name_answer::kind::none;
+        answer.why = text_of(v4.status == ARES_SUCCESS ? ARES_ENODATA : v4.status);
+    }
+    co_return answer;
+}
+
+base::task<name_answer> name_resolver::targets(std::string name) {
+    const auto asked = std::make_shared<look_up>(where_);
+    const auto through = channel_;
+    through->ask_targets(asked, asked->first, name);
+    if (asked->open != 0) co_await asked->done.async_wait(base::awaited);
+
+    name_answer answer;
+    answer.what = kind_of(asked->first.status);
+    answer.targets = asked->first.targets;
+    answer.ttl = asked->first.ttl.value_or(std::chrono::seconds(0));
+    if (answer.what != name_answer::kind::found) answer.why = text_of(asked->first.status);
+    co_return answer;
+}
+
+} // namespace scoregate::control
