@@ -173,6 +173,10 @@ public:
             handle_ = nullptr;
             return;
         }
+        std::string only_files = "f";
+        ares_options of_files{};
+        of_files.lookups = only_files.data();
+        if (ares_init_options(&files_, &of_files, ARES_OPT_LOOKUPS) != ARES_SUCCESS) files_ = nullptr;
         std::string list;
         for (const auto& each : servers) {
             if (!list.empty()) list += ',';
@@ -188,14 +192,28 @@ public:
     // Answers what is still asked, with a failure.
     void close() {
         if (handle_ != nullptr) ares_destroy(std::exchange(handle_, nullptr));
+        if (files_ != nullptr) ares_destroy(std::exchange(files_, nullptr));
         watched_.clear();
         timer_.cancel();
         status_ = ARES_EDESTRUCTION;
     }
 
+    // Both families of a name that is in the hosts file, at once. It must not be left to the questions below: a family
+    // that the file does not have would be asked of DNS, which may not answer.
+    bool look_into_hosts_file(const std::shared_ptr<look_up>& of, look_up::part& into, const std::string& host) {
+        if (files_ == nullptr) return false;
+        ++of->open;
+        ares_addrinfo_hints hints{};
+        hints.ai_family = AF_UNSPEC;
+        hints.ai_socktype = SOCK_STREAM;
+        ares_getaddrinfo(files_, host.c_str(), nullptr, &hints, take_addresses, new question{of, into});
+        return of->open == 0 && !into.addresses.empty();
+    }
+
     void ask_addresses(const std::shared_ptr<look_up>& of, look_up::part& into, const std::string& host, int family) {
         if (!ready(into)) return;
         ++of->open;
+        into.status = ARES_ETIMEOUT; // until it is answered
         ares_addrinfo_hints hints{};
         hints.ai_family = family;
         hints.ai_socktype = SOCK_STREAM; // once, not once for each type
@@ -290,7 +308,7 @@ private:
 
     base::executor where_;
     base::tick_timer timer_;
-    ares_channel handle_ = nullptr;
+    ares_channel handle_ = nullptr, files_ = nullptr;
     int status_ = ARES_SUCCESS; // what every look-up comes to, unless that
     std::map<ares_socket_t, std::unique_ptr<watched>> watched_;
     std::uint64_t last_id_ = 0;
@@ -314,6 +332,12 @@ void name_resolver::use(const std::vector<config::endpoint>& servers) {
 base::task<name_answer> name_resolver::addresses(std::string host) {
     const auto asked = std::make_shared<look_up>(where_);
     const auto through = channel_; // kept while it is asked
+    if (through->look_into_hosts_file(asked, asked->first, host)) {
+        name_answer known{.what = name_answer::kind::found, .addresses = asked->first.addresses};
+        std::stable_partition(known.addresses.begin(), known.addresses.end(),
+                              [](const auto& each) { return each.is_v4(); });
+        co_return known;
+    }
     // Apart: with both in one question, c-ares would tell a family that got no answer from one that does not exist by
     // whichever came last.
     through->ask_addresses(asked, asked->first, host, AF_INET);

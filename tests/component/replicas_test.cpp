@@ -70,6 +70,25 @@ TEST_CASE("a connection to a replica is kept and used again") {
     CHECK(world.proxy.replica_connects("iris") == 1);
 }
 
+TEST_CASE("idle connections to a replica that a reload removes close with it") {
+    scripted_replica gone(always(ok("{}"))), kept(always(ok("{}")));
+    checked_proxy proxy(over::plain, settings_of({service_of("iris", {&gone, &kept})}));
+    test_client client(proxy.port(), proxy.terms());
+    for (int i = 0; i < 2; ++i) CHECK(client.ask(post("{}")).status() == 200);
+    REQUIRE(gone.connections() == 1);
+    auto& core = proxy.core(0);
+    const auto id_of_gone = proxy.on_core(0, [&] {
+        auto& replicas = *core.snapshot()->services().front().targets.front().replicas;
+        const auto one = replicas.reserve_now({}), other = replicas.reserve_now({});
+        return one->where().addresses.front().port() == gone.port() ? one->where().id : other->where().id;
+    });
+    proxy.reload(settings_of({service_of("iris", {&kept})}));
+    CHECK(proxy.on_core(0, [&] { return core.pool.take(id_of_gone) == nullptr; }));
+    gone.wait_for_endings(1);
+    CHECK(client.ask(post("{}")).status() == 200);
+    CHECK(kept.connections() == 1);
+}
+
 TEST_CASE("a connection is not used again when the replica said so, or when its end cannot be known") {
     const std::vector<std::pair<std::string, bool>> replies{
         {ok("{}", "Connection: close\r\n"), false},
