@@ -1,5 +1,5 @@
 // Finds the replicas behind names, and follows them: each name on its own, as its TTL says. Control thread; cores only
-// see the result in a snapshot. What an answer means, and what is kept when there is none, is for name_record.
+// see the result in a snapshot. name_record says what an answer means. Its loop must not run after it has ended.
 #pragma once
 
 #include "base/executor.hpp"
