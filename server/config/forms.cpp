@@ -333,6 +333,63 @@ std::optional<std::string> parse_claim(std::string_view text, std::string& wrong
     return {};
 }
 
+// RFC 9112 3.2.1 without a fragment; sent as it is written.
+std::optional<std::string> parse_probe_path(std::string_view text, std::string& wrong) {
+    const auto fits = [](char c) { return c > ' ' && c < 0x7f && c != '#'; };
+    if (text.starts_with('/') && text.size() <= 1024 && std::all_of(text.begin(), text.end(), fits))
+        return std::string{text};
+    wrong = "is not a path to ask for: write it with its first slash and without spaces, such as \"/health\"";
+    return {};
+}
+
+std::optional<status_codes> parse_codes(std::string_view text, std::string& wrong) {
+    const auto code = [](std::string_view digits) -> std::optional<std::uint16_t> {
+        if (digits.size() != 3 || !std::all_of(digits.begin(), digits.end(), digit)) return {};
+        const int value = (digits[0] - '0') * 100 + (digits[1] - '0') * 10 + (digits[2] - '0');
+        if (value < 200 || value > 599) return {};
+        return static_cast<std::uint16_t>(value);
+    };
+    const auto dash = text.find('-');
+    const auto first = code(text.substr(0, dash));
+    const auto last = dash == std::string_view::npos ? first : code(text.substr(dash + 1));
+    if (first && last && *first <= *last) return status_codes{*first, *last};
+    wrong = "is not a status code to expect: write one from 200 to 599, or a range such as \"200-399\"";
+    return {};
+}
+
+// RFC 9110 5.6.2. What frames the probe or belongs to its connection is scoregate's own to say.
+std::optional<std::string> parse_probe_field(std::string_view text, std::string& wrong) {
+    constexpr std::string_view marks = "!#$%&'*+-.^_`|~";
+    const auto fits = [&](char c) { return letter(c) || digit(c) || marks.find(c) != std::string_view::npos; };
+    if (text.empty() || text.size() > 256 || !std::all_of(text.begin(), text.end(), fits)) {
+        wrong = "is not the name of a header field: write it without a colon, such as X-Api-Key";
+        return {};
+    }
+    const auto name = lower(text);
+    if (name == "host") {
+        wrong = "is set by host_header: write it there";
+        return {};
+    }
+    for (const std::string_view own :
+         {"connection", "content-length", "transfer-encoding", "expect", "keep-alive", "proxy-connection", "te",
+          "trailer", "upgrade", "http2-settings", "proxy-authenticate", "proxy-authorization"})
+        if (name == own) {
+            wrong = "is about the connection or the length of a message, which scoregate says itself: remove it";
+            return {};
+        }
+    return std::string{text};
+}
+
+// RFC 9110 5.5.
+std::optional<std::string> parse_field_value(std::string_view text, std::string& wrong) {
+    const auto control = [](char c) { return (static_cast<unsigned char>(c) < ' ' && c != '\t') || c == 0x7f; };
+    const auto blank = [](char c) { return c == ' ' || c == '\t'; };
+    const bool padded = !text.empty() && (blank(text.front()) || blank(text.back()));
+    if (text.size() <= 8192 && !padded && std::none_of(text.begin(), text.end(), control)) return std::string{text};
+    wrong = "cannot be the value of a header field: write at most 8192 bytes on one line, no white space around them";
+    return {};
+}
+
 } // namespace
 
 const form<endpoint> address_form{"address", parse_address};
@@ -348,6 +405,15 @@ const form<std::string> method_form{"method", parse_method};
 const form<std::string> route_form{"route", parse_route};
 const form<std::string> replica_path_form{"replica_path", parse_replica_path};
 const form<std::string> claim_form{"claim", parse_claim};
+const form<std::string> probe_path_form{"probe_path", parse_probe_path};
+const form<status_codes> codes_form{"status_codes", parse_codes};
+const form<std::string> probe_field_form{"probe_field", parse_probe_field};
+const form<std::string> field_value_form{"field_value", parse_field_value};
+
+std::string to_text(const status_codes& codes) {
+    const auto first = std::to_string(codes.first);
+    return codes.first == codes.last ? first : first + "-" + std::to_string(codes.last);
+}
 
 std::string to_text(const endpoint& e) {
     const bool ip6 = e.host.find(':') != std::string::npos;

@@ -31,11 +31,16 @@ extern const form<std::string> method_form;       // GET, HEAD, POST, PUT, PATCH
 extern const form<std::string> route_form;        // behind a service's prefix: "score", "v1/models/*", "*"
 extern const form<std::string> replica_path_form; // "/score", "/v1/models/*"
 extern const form<std::string> claim_form;        // a name or value in a token
+extern const form<std::string> probe_path_form;   // "/health", "/health?full=1"
+extern const form<status_codes> codes_form;       // "200", "200-399"
+extern const form<std::string> probe_field_form;  // name of a header field that a probe may have
+extern const form<std::string> field_value_form;  // of a header field; what is wrong never shows it
 
 // The text that parses to the value.
 std::string to_text(const endpoint&);
 inline std::string to_text(const replica& r) { return r.url; }
 inline std::string to_text(const std::string& s) { return s; }
+std::string to_text(const status_codes&);
 
 // Whether both cannot be listened on: the same port, and one address stands for the other. "[::]" covers IPv4 too.
 bool overlap(const endpoint&, const endpoint&);

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -131,14 +132,36 @@ struct replica_tls {
     std::string file = {};                  // that has it, if that is not the main one
 };
 
+// HTTP status codes from first to last.
+struct status_codes {
+    std::uint16_t first = 200, last = 399;
+
+    friend bool operator==(const status_codes&, const status_codes&) = default;
+};
+
+// How replicas are asked whether they are ready; Azure's names and units.
+struct readiness_probe {
+    std::string path = "/";                     // with a query, if one is wanted
+    std::chrono::seconds initial_delay{10};     // failures of a new replica do not count for so long
+    std::chrono::seconds period{10};            // from one probe to the next
+    std::chrono::seconds timeout{2};            // connection to the end of the reply
+    unsigned success_threshold = 1;             // in a row, to be ready
+    unsigned failure_threshold = 3;             // in a row, to be unready
+    std::vector<status_codes> expected{{}};     // at least one
+    std::map<std::string, std::string> headers; // name -> value, which may be a secret: never shown
+
+    friend bool operator==(const readiness_probe&, const readiness_probe&) = default;
+};
+
 struct deployment {
     std::string name;
     std::vector<replica> replicas; // at least one
     config::replica_tls replica_tls;
     request_settings settings;
-    std::optional<std::string> host_header; // Host towards the replica; null: the client's
-    unsigned traffic = 0;                   // percent of the requests that force no deployment
-    unsigned mirror_traffic = 0;            // percent of them that are copied to it; one of a service, without traffic
+    std::optional<config::readiness_probe> readiness_probe; // null: every replica counts as ready
+    std::optional<std::string> host_header;                 // Host towards the replica; null: the client's
+    unsigned traffic = 0;                                   // percent of the requests that force no deployment
+    unsigned mirror_traffic = 0; // percent of them that are copied to it; one of a service, without traffic
 };
 
 // Where a service's keys are; what is in the files is not looked at here.

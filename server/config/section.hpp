@@ -66,6 +66,12 @@ public:
         }
     }
 
+    // Whole seconds, as Azure has them.
+    void duration(std::string_view key, std::chrono::seconds& to, range allowed) {
+        if (const json* v = number(key, to.count(), allowed, "s", "integer"))
+            to = std::chrono::seconds{v->get<std::int64_t>()};
+    }
+
     // Null empties it.
     template <class T>
     void text(std::string_view key, std::optional<T>& to, const form<T>& wanted) {
@@ -100,6 +106,13 @@ public:
         auto fallback = json::array();
         for (const auto& item : to) fallback.push_back(to_text(item));
         return items(array(key, fallback.dump(), wanted.name), key, to, wanted);
+    }
+    // The same where an integer may stand for the text of its digits.
+    template <class T>
+    std::vector<std::string> list_of_numbers(std::string_view key, std::vector<T>& to, const form<T>& wanted) {
+        auto fallback = json::array();
+        for (const auto& item : to) fallback.push_back(to_text(item));
+        return items(array(key, fallback.dump(), wanted.name), key, to, wanted, integers_in_lists::allowed);
     }
     // The same for a list that must be there and must not be empty.
     template <class T>
@@ -174,6 +187,26 @@ public:
             if (checked_integer(child_pointer(pointer(key), name), value, allowed))
                 take(name, value.template get<std::int64_t>());
         return true;
+    }
+
+    // An object whose keys are names of a form and whose values are texts that no message may show: take(name, value)
+    // for each good one, sorted by name.
+    template <class Take>
+    void secrets(std::string_view key, const form<std::string>& named, const form<std::string>& wanted, Take take) {
+        const auto* v = names(key, named.name);
+        describe_any(key, {.pattern = {}, .type = "string", .fallback = "", .form = std::string{wanted.name}});
+        if (v == nullptr) return;
+        for (const auto& [name, value] : v->items()) {
+            const auto at = child_pointer(pointer(key), name);
+            std::string wrong;
+            if (!parse(json(name), at, named)) continue;
+            if (!value.is_string())
+                refuse(at, "must be a string");
+            else if (auto parsed = wanted.parse(value.template get_ref<const std::string&>(), wrong))
+                take(name, std::move(*parsed));
+            else
+                refuse(at, std::move(wrong));
+        }
     }
 
     // An object whose values are texts or objects: text(name, value) or read(section&, name) for each, sorted by name.
@@ -261,8 +294,11 @@ private:
         return parsed;
     }
 
+    enum class integers_in_lists : std::uint8_t { refused, allowed };
+
     template <class T>
-    std::vector<std::string> items(const json* v, std::string_view key, std::vector<T>& to, const form<T>& wanted) {
+    std::vector<std::string> items(const json* v, std::string_view key, std::vector<T>& to, const form<T>& wanted,
+                                   integers_in_lists rule = integers_in_lists::refused) {
         std::vector<T> taken;
         std::vector<std::string> pointers;
         const auto count = v != nullptr ? v->size() : to.size();
@@ -270,9 +306,14 @@ private:
             auto at = child_pointer(pointer(key), std::to_string(i));
             if (v == nullptr) {
                 pointers.push_back(std::move(at));
-            } else if (!(*v)[i].is_string()) {
-                refuse_text(at, (*v)[i], "must be a string");
-            } else if (auto parsed = parse((*v)[i], at, wanted)) {
+                continue;
+            }
+            auto item = (*v)[i];
+            if (rule == integers_in_lists::allowed && item.is_number_integer()) item = item.dump();
+            if (!item.is_string()) {
+                refuse_text(at, item,
+                            rule == integers_in_lists::allowed ? "must be an integer or a string" : "must be a string");
+            } else if (auto parsed = parse(item, at, wanted)) {
                 taken.push_back(std::move(*parsed));
                 pointers.push_back(std::move(at));
             }

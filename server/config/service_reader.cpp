@@ -9,6 +9,8 @@ namespace {
 constexpr range timeout{1, 24 * 60 * 60 * 1000};
 constexpr range timeout_or_none{0, timeout.maximum};
 constexpr range count_or_none{0, 1'000'000};
+constexpr range probe_seconds{1, 24 * 60 * 60};
+constexpr range probe_threshold{1, 1000};
 
 // Takes "/*" off the end of a path; answers whether it was there.
 bool cut_subtree(std::string& path) {
@@ -226,7 +228,52 @@ void settings_reader::read_deployment(section& in, deployment& to) {
                    {{"finish", config::on_abandon::finish}, {"cancel", config::on_abandon::cancel}});
         inner.duration("abandon_max_ms", settings.abandon_max, timeout);
     });
-    in.not_built({"readiness_probe"});
+    read_readiness_probe(in, to);
+}
+
+// A preset is where the model server has its own answer; whatever is written beside it counts.
+void settings_reader::read_readiness_probe(section& in, deployment& to) {
+    enum class preset : std::uint8_t { none, azureml, kserve, triton, vllm, tfserving, torchserve };
+    const auto read = [&to](section& inner) {
+        readiness_probe made;
+        auto which = preset::none;
+        inner.word("preset", which,
+                   {{"azureml", preset::azureml},
+                    {"kserve", preset::kserve},
+                    {"triton", preset::triton},
+                    {"vllm", preset::vllm},
+                    {"tfserving", preset::tfserving},
+                    {"torchserve", preset::torchserve}});
+        if (which == preset::kserve || which == preset::triton) made.path = "/v2/health/ready";
+        if (which == preset::vllm) made.path = "/health";
+        if (which == preset::torchserve) made.path = "/ping";
+        if (which != preset::none) made.expected = {{200, 200}};
+        inner.text("path", made.path, probe_path_form);
+        if (which == preset::tfserving && !inner.given("path"))
+            inner.refuse(inner.pointer("path"), "is missing: TensorFlow Serving tells the state of a model only, so "
+                                                "name it, such as \"/v1/models/iris\"");
+        inner.duration("initial_delay", made.initial_delay, {0, probe_seconds.maximum});
+        inner.duration("period", made.period, probe_seconds);
+        inner.duration("timeout", made.timeout, probe_seconds);
+        inner.integer("success_threshold", made.success_threshold, probe_threshold);
+        inner.integer("failure_threshold", made.failure_threshold, probe_threshold);
+        inner.list_of_numbers("expected_codes", made.expected, codes_form);
+        if (made.expected.empty())
+            inner.refuse(inner.pointer("expected_codes"), "is empty: give at least one, or leave it out");
+        inner.secrets("headers", probe_field_form, field_value_form, [&](const std::string& name, std::string value) {
+            const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+            const auto same = [&](const auto& other) {
+                return std::ranges::equal(name, other.first, {}, lower, lower);
+            };
+            if (std::any_of(made.headers.begin(), made.headers.end(), same))
+                inner.refuse(child_pointer(inner.pointer("headers"), name),
+                             "is given more than once: case does not count in names of header fields, so keep one");
+            else
+                made.headers.emplace(name, std::move(value));
+        });
+        if (inner.reading()) to.readiness_probe = std::move(made);
+    };
+    in.object_or_null("readiness_probe", read, "null");
 }
 
 void settings_reader::read_mirror(section& in, service& to) {

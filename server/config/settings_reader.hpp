@@ -49,6 +49,7 @@ private:
     void read_deployments(section&, service& to);
     void read_deployment(section&, deployment& to);
     void read_replica_tls(section&, deployment& to);
+    void read_readiness_probe(section&, deployment& to);
     void read_mirror(section&, service& to);
     void warn_of_shared_replicas(section&, const service&);
     void claim_address(const endpoint&, const std::string& pointer);

@@ -278,6 +278,7 @@ TEST_CASE("config/scoregate.json shows every key, at its default") {
         replace_all(at, "/traffic/*", "/traffic/blue");
         replace_all(at, "/mirror_traffic/*", "/mirror_traffic/shadow");
         replace_all(at, "/routes/*", "/routes/score");
+        replace_all(at, "/headers/*", "/headers/X-Probe");
         CAPTURE(at);
         const json::json_pointer pointer{at};
         REQUIRE(example.contains(pointer));

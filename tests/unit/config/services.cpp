@@ -144,6 +144,113 @@ TEST_CASE("mirrored traffic goes to one deployment that has none of its own") {
     }
 }
 
+namespace {
+
+const std::string probe = blue + "/readiness_probe";
+
+readiness_probe probed(const std::string& value) {
+    const auto made = loaded(with(probe, value)).deployments.at(0).readiness_probe;
+    REQUIRE(made);
+    return *made;
+}
+
+} // namespace
+
+TEST_CASE("replicas are probed when that is written, in Azure's words") {
+    CHECK_FALSE(loaded(valid()).deployments.at(0).readiness_probe);
+    CHECK_FALSE(loaded(with(probe, "null")).deployments.at(0).readiness_probe);
+
+    const auto plain = probed("{}");
+    CHECK(plain.path == "/");
+    CHECK(plain.initial_delay == 10s);
+    CHECK(plain.period == 10s);
+    CHECK(plain.timeout == 2s);
+    CHECK(plain.success_threshold == 1);
+    CHECK(plain.failure_threshold == 3);
+    CHECK(plain.expected == std::vector<status_codes>{{200, 399}});
+    CHECK(plain.headers.empty());
+
+    const auto all = probed(R"({"path": "/ready?full=1", "initial_delay": 0, "period": 1, "timeout": 3,
+        "success_threshold": 4, "failure_threshold": 5, "expected_codes": [204, "301", "400-499"],
+        "headers": {"X-Api-Key": "s3cret", "Accept": "*/*"}})");
+    CHECK(all.path == "/ready?full=1");
+    CHECK(all.initial_delay == 0s);
+    CHECK(all.period == 1s);
+    CHECK(all.timeout == 3s);
+    CHECK(all.success_threshold == 4);
+    CHECK(all.failure_threshold == 5);
+    CHECK(all.expected == std::vector<status_codes>{{204, 204}, {301, 301}, {400, 499}});
+    CHECK(all.headers == std::map<std::string, std::string>{{"X-Api-Key", "s3cret"}, {"Accept", "*/*"}});
+
+    const written file{with(probe, R"({"preset": "vllm"})").dump()};
+    const auto under = "services.iris.deployments.blue.readiness_probe.";
+    const auto set = file.load_with({under + std::string("expected_codes=200,202-204"),
+                                     under + std::string("headers.X-Api-Key=0"), under + std::string("period=2")});
+    CHECK(lines(set.problems) == texts{});
+    const auto& made = set.value.value().services.at(0).deployments.at(0).readiness_probe.value();
+    CHECK(made.expected == std::vector<status_codes>{{200, 200}, {202, 204}});
+    CHECK(made.headers.at("X-Api-Key") == "0");
+    CHECK(made.period == 2s);
+}
+
+TEST_CASE("a preset knows where its kind of model server answers; what is written beside it counts") {
+    struct row {
+        std::string preset, path;
+    };
+    const auto one = GENERATE(values<row>({{"azureml", "/"},
+                                           {"kserve", "/v2/health/ready"},
+                                           {"triton", "/v2/health/ready"},
+                                           {"vllm", "/health"},
+                                           {"torchserve", "/ping"}}));
+    CAPTURE(one.preset);
+    const auto made = probed(R"({"preset": ")" + one.preset + R"("})");
+    CHECK(made.path == one.path);
+    CHECK(made.expected == std::vector<status_codes>{{200, 200}});
+    const auto written = probed(R"({"path": "/mine", "expected_codes": [503], "preset": ")" + one.preset + R"("})");
+    CHECK(written.path == "/mine");
+    CHECK(written.expected == std::vector<status_codes>{{503, 503}});
+    CHECK(probed(R"({"preset": "tfserving", "path": "/v1/models/iris"})").path == "/v1/models/iris");
+}
+
+TEST_CASE("what is wrong with a probe is refused at its pointer, and no value of a header is shown") {
+    struct row {
+        std::string value, key, fragment;
+    };
+    const auto one = GENERATE(values<row>({
+        {"[]", "", "must be an object or null"},
+        {R"({"preset": "ray"})", "/preset", "\"azureml\" or \"kserve\""},
+        {R"({"preset": "tfserving"})", "/path", "is missing: TensorFlow Serving"},
+        {R"({"path": "health"})", "/path", "with its first slash"},
+        {R"({"path": "/a b"})", "/path", "is not a path to ask for"},
+        {R"({"path": "/a#b"})", "/path", "is not a path to ask for"},
+        {R"({"path": "/a\r\nX: y"})", "/path", "is not a path to ask for"},
+        {R"({"period": 0})", "/period", "from 1 to 86400 s"},
+        {R"({"timeout": 0.5})", "/timeout", "must be an integer"},
+        {R"({"initial_delay": -1})", "/initial_delay", "from 0 to 86400 s"},
+        {R"({"success_threshold": 0})", "/success_threshold", "from 1 to 1000"},
+        {R"({"failure_threshold": 1001})", "/failure_threshold", "from 1 to 1000"},
+        {R"({"expected_codes": []})", "/expected_codes", "is empty"},
+        {R"({"expected_codes": [99]})", "/expected_codes/0", "is not a status code to expect"},
+        {R"({"expected_codes": [200, "199-300"]})", "/expected_codes/1", "is not a status code to expect"},
+        {R"({"expected_codes": ["300-200"]})", "/expected_codes/0", "is not a status code to expect"},
+        {R"({"expected_codes": ["200-"]})", "/expected_codes/0", "is not a status code to expect"},
+        {R"({"expected_codes": [200.5]})", "/expected_codes/0", "must be an integer or a string"},
+        {R"({"headers": {"Host": "s3cret"}})", "/headers/Host", "is set by host_header"},
+        {R"({"headers": {"transfer-Encoding": "s3cret"}})", "/headers/transfer-Encoding", "scoregate says itself"},
+        {R"({"headers": {"X:": "s3cret"}})", "/headers/X:", "is not the name of a header field"},
+        {R"({"headers": {"X-Key": "s3cret\n"}})", "/headers/X-Key", "cannot be the value of a header field"},
+        {R"({"headers": {"X-Key": " s3cret"}})", "/headers/X-Key", "cannot be the value of a header field"},
+        {R"({"headers": {"X-Key": ["s3cret"]}})", "/headers/X-Key", "must be a string"},
+        {R"({"headers": {"X-Key": "s3cret", "x-key": "s3cret"}})", "/headers/x-key", "is given more than once"},
+        {R"({"initial_delay_ms": 5})", "/initial_delay_ms", "is not a key"},
+    }));
+    CAPTURE(one.value);
+    const auto result = written{with(probe, one.value).dump()}.load();
+    REQUIRE(pointers(result.problems) == probe + one.key + "\n");
+    CHECK_THAT(result.problems[0].message, Catch::Contains(one.fragment));
+    CHECK_THAT(to_string(result.problems[0]), !Catch::Contains("s3cret"));
+}
+
 TEST_CASE("a replica that counts for two caps is told") {
     auto tree = with(iris + "/deployments/green", R"({"replicas": ["http://b", "https://127.0.0.1:5001"]})");
     tree["services"]["iris"]["traffic"] = {{"blue", 100}};
