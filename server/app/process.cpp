@@ -24,6 +24,7 @@ process::process(config::source source, checked found, succession before)
       core_count_(settings_.workers != 0 ? settings_.workers : usable_cores()),
       signals_(where()),
       assembly_(core_count_),
+      prober_(where(), assembly_),
       names_(where()),
       tls_(where(), files_, core_count_,
            [this](std::vector<tls::ssl_ctx_ptr> contexts) { publish(std::move(contexts)); }),
@@ -110,6 +111,7 @@ base::task<> process::start() {
     });
     if (stage_ == stage::starting) stage_ = stage::serving;
     if (admin_ && predecessor_) admin_->start();
+    base::spawn(where(), tasks_, prober_.run());
     base::spawn(where(), tasks_, reloader_.follow_file());
     base::spawn(where(), tasks_, tls_.follow());
     base::spawn(where(), tasks_, keys_.follow());

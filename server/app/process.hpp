@@ -10,6 +10,7 @@
 #include "control/admin_server.hpp"
 #include "control/assembly.hpp"
 #include "control/discovery.hpp"
+#include "control/health_prober.hpp"
 #include "control/reloader.hpp"
 #include "control/tls_reloader.hpp"
 #include "control/turn.hpp"
@@ -111,6 +112,7 @@ private:
     boost::asio::basic_signal_set<base::executor> signals_;
     base::gate tasks_;
     control::assembly assembly_;
+    control::health_prober prober_;
     control::discovery names_;
     control::tls_reloader tls_;
     control::key_reloader keys_;

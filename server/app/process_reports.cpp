@@ -76,7 +76,10 @@ std::string process::metrics_text() const {
         const auto state = each.replicas->look();
         auto& load = loads.emplace_back(
             telemetry::deployment_load{each.metrics.get(), state.queued, state.leaving, state.slots});
-        for (const auto& replica : state.replicas) load.busy += replica.in_flight;
+        for (const auto& replica : state.replicas) {
+            load.busy += replica.in_flight;
+            load.replicas.push_back({replica.url, replica.usable()});
+        }
     }
     std::vector<const telemetry::core_metrics*> cores;
     for (const auto& each : cores_) cores.push_back(&each->metrics);
@@ -130,8 +133,10 @@ std::string process::status_text() const {
             deployment["slots"] = state.slots ? json(*state.slots) : json();
             deployment["replicas"] = json::array();
             for (const auto& one : state.replicas)
-                deployment["replicas"].push_back(
-                    {{"url", one.url}, {"ready", one.resolved}, {"in_flight", one.in_flight}});
+                deployment["replicas"].push_back({{"url", one.url},
+                                                  {"ready", one.usable()},
+                                                  {"standing", routing::to_string(one.standing)},
+                                                  {"in_flight", one.in_flight}});
         }
     }
     for (const auto* unit : reload_units()) status["reloads"][unit->name()] = describe(unit->past());

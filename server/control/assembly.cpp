@@ -9,11 +9,20 @@ namespace scoregate::control {
 
 namespace {
 
-routing::admission admission_of(const config::request_settings& settings) {
+routing::admission admission_of(const config::deployment& wanted) {
     routing::admission made;
-    made.slots_per_replica = settings.max_concurrent_requests;
-    if (settings.max_queue_length) made.queue_length = *settings.max_queue_length;
+    made.slots_per_replica = wanted.settings.max_concurrent_requests;
+    if (wanted.settings.max_queue_length) made.queue_length = *wanted.settings.max_queue_length;
+    made.probed = wanted.readiness_probe.has_value();
     return made;
+}
+
+// Those of `before` (null: none) if they say the same.
+std::shared_ptr<const probe_terms> terms_of(const config::deployment& wanted,
+                                            const std::shared_ptr<const probe_terms>& before) {
+    if (!wanted.readiness_probe) return nullptr;
+    probe_terms terms{*wanted.readiness_probe, wanted.host_header.value_or("")};
+    return before && *before == terms ? before : std::make_shared<const probe_terms>(std::move(terms));
 }
 
 // What follows `before` (null: none yet) with the numbers that are wanted.
@@ -94,7 +103,8 @@ std::shared_ptr<const routing::snapshot> assembly::build(const config::settings&
                     if (text.tls && proof != trust.end()) found.trust = proof->second;
                     replicas.push_back(std::move(found));
                 }
-            own.replicas->update(std::move(replicas), admission_of(each.settings));
+            own.replicas->update(std::move(replicas), admission_of(each));
+            own.terms = terms_of(each, own.terms);
             made.targets.push_back(
                 {each.name, each.settings, each.host_header.value_or(""), own.replicas, own.metrics});
             percents.push_back(each.traffic);
@@ -124,6 +134,13 @@ routing::deployment::state assembly::state_of(const std::string& service, const 
 std::vector<assembly::counted> assembly::counts() const {
     std::vector<counted> all;
     for (const auto& [which, state] : live_) all.push_back({state.metrics, state.replicas});
+    return all;
+}
+
+std::vector<assembly::watched> assembly::deployments() const {
+    std::vector<watched> all;
+    for (const auto& [which, state] : live_)
+        if (state.replicas) all.push_back({state.metrics, state.replicas, state.terms});
     return all;
 }
 

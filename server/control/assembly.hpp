@@ -17,6 +17,14 @@
 
 namespace scoregate::control {
 
+// How the replicas of a deployment are probed.
+struct probe_terms {
+    config::readiness_probe probe;
+    std::string host_header; // empty: that of each replica's URL
+
+    friend bool operator==(const probe_terms&, const probe_terms&) = default;
+};
+
 class assembly {
 public:
     explicit assembly(unsigned cores) : cores_(cores) {}
@@ -35,6 +43,13 @@ public:
         std::shared_ptr<routing::deployment> replicas; // null: of a service as a whole
     };
     std::vector<counted> counts() const;
+    // The deployments of the last snapshot, for who follows how their replicas are.
+    struct watched {
+        std::shared_ptr<telemetry::service_metrics> metrics;
+        std::shared_ptr<routing::deployment> replicas;
+        std::shared_ptr<const probe_terms> terms; // null: not probed; another object only when they have changed
+    };
+    std::vector<watched> deployments() const;
 
 private:
     struct live {
@@ -42,6 +57,7 @@ private:
         std::shared_ptr<routing::traffic_places> places; // null for a deployment
         std::shared_ptr<routing::rate_limiter> limiter;  // null for a deployment, and without rate_limit
         std::shared_ptr<telemetry::service_metrics> metrics;
+        std::shared_ptr<const probe_terms> terms; // null for a service as a whole, and without probes
     };
     using key = std::pair<std::string, std::string>; // service, deployment; "" for a service as a whole
 

@@ -249,6 +249,28 @@ void loads(page& out, const observations& seen) {
          });
 }
 
+void health(page& out, const observations& seen) {
+    out.family("scoregate_replica_healthy", "gauge", "1 if the replica may be used now, else 0.");
+    for (const auto& load : seen.loads)
+        for (const auto& each : load.replicas)
+            out.sample({{"service", load.of->service()}, {"deployment", load.of->deployment()}, {"replica", each.url}},
+                       each.healthy ? "1" : "0");
+    out.family("scoregate_replica_ejections_total", "counter",
+               "Times that a replica was ejected because requests to it failed in a row.");
+    for (const auto& load : seen.loads)
+        out.sample({{"service", load.of->service()}, {"deployment", load.of->deployment()}},
+                   to_text(load.of->health.ejections.value()));
+    out.family("scoregate_probes_total", "counter", "Probes of replicas that were due, by result.");
+    for (const auto& load : seen.loads) {
+        const auto& probes = load.of->health.probes;
+        if (std::ranges::all_of(probes, [](const auto& each) { return each.value() == 0; })) continue;
+        for (std::size_t i = 0; i < probes.size(); ++i)
+            out.sample(
+                {{"service", load.of->service()}, {"deployment", load.of->deployment()}, {"result", probe_results[i]}},
+                to_text(probes[i].value()));
+    }
+}
+
 void connections(page& out, const observations& seen) {
     out.family("scoregate_connections", "gauge", "Client connections open now.");
     out.sample({}, to_text(over_cores(seen, &core_metrics::connections)));
@@ -314,6 +336,7 @@ std::string prometheus_text(const observations& seen) {
     retries(out, seen);
     authentication(out, seen);
     loads(out, seen);
+    health(out, seen);
     connections(out, seen);
     reloads(out, seen);
     process(out, seen);

@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace scoregate::telemetry {
 
@@ -36,6 +37,11 @@ struct deployment_load {
     std::uint64_t queued = 0;            // requests that wait for a slot
     std::uint64_t busy = 0;              // slots taken, those of abandoned requests too
     std::optional<std::uint64_t> slots;  // null: no cap
+    struct replica {
+        std::string url;
+        bool healthy = true; // may be used
+    };
+    std::vector<replica> replicas = {};
 };
 
 // What a scrape reads. All of it outlives the call only.

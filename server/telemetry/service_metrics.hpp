@@ -89,8 +89,22 @@ enum class retry_reason : std::uint8_t {
 };
 inline constexpr std::array<std::string_view, 3> retry_reasons{"unsent", "closed", "busy"};
 
+// What came of a probe that was due.
+enum class probe_result : std::uint8_t {
+    success,
+    failure,
+    skipped, // requests that the replica had answered stood in for it
+};
+inline constexpr std::array<std::string_view, 3> probe_results{"success", "failure", "skipped"};
+
 class service_metrics {
 public:
+    // How its replicas are; the control thread writes and reads.
+    struct health {
+        std::array<counter, probe_results.size()> probes; // by probe_result
+        counter ejections;
+    } health;
+
     struct alignas(64) per_core {
         request_counts requests;
         histogram request_duration;          // first byte of the request to the last of the reply

@@ -145,6 +145,10 @@ void running_proxy::reload(config::settings next) {
     for (unsigned i = 0; i < cores_.size(); ++i) on_core(i, [this, i, built] { cores_[i]->adopt(built); });
 }
 
+void running_proxy::advance(std::chrono::steady_clock::time_point now) const {
+    for (const auto& each : assembly_.deployments()) each.replicas->advance(now);
+}
+
 void running_proxy::turn_unready() {
     for (unsigned i = 0; i < cores_.size(); ++i) on_core(i, [this, i] { cores_[i]->turn_unready(); });
 }

@@ -55,6 +55,8 @@ public:
     // The same for new certificates, and for the other port.
     void serve(std::shared_ptr<const tls::certificate_store>);
     void switch_to(over);
+    // Lets time pass for the health of replicas, as control::health_prober does (which does not run here).
+    void advance(std::chrono::steady_clock::time_point now) const;
     // Readiness off, everything still served.
     void turn_unready();
     // No new connections, idle ones close; returns once all cores have been told.

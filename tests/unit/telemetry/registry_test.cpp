@@ -65,11 +65,14 @@ TEST_CASE("a page without services still names every family") {
                                             "scoregate_connections_accepted_total counter",
                                             "scoregate_in_flight gauge",
                                             "scoregate_overhead_seconds histogram",
+                                            "scoregate_probes_total counter",
                                             "scoregate_queue_depth gauge",
                                             "scoregate_queue_wait_seconds histogram",
                                             "scoregate_rejected_total counter",
                                             "scoregate_reloads_total counter",
                                             "scoregate_replica_connects_total counter",
+                                            "scoregate_replica_ejections_total counter",
+                                            "scoregate_replica_healthy gauge",
                                             "scoregate_reply_bytes_total counter",
                                             "scoregate_request_bytes_total counter",
                                             "scoregate_request_duration_seconds histogram",
@@ -192,6 +195,28 @@ TEST_CASE("numbers of a service are summed over its cores") {
     CHECK(value("scoregate_replica_connects_total") == "scoregate_replica_connects_total" + labels + "2\n");
     CHECK(value("scoregate_request_bytes_total") == "scoregate_request_bytes_total" + labels + "1001\n");
     CHECK(value("scoregate_reply_bytes_total") == "scoregate_reply_bytes_total" + labels + "18000000000000000000\n");
+}
+
+TEST_CASE("how replicas are, and what their probes said") {
+    service_metrics blue("iris", "blue", 1), green("iris", "green", 1);
+    blue.health.ejections.add(2);
+    blue.health.probes[static_cast<std::size_t>(probe_result::failure)].add(3);
+    const deployment_load loads[] = {
+        {&blue, 0, 0, 1, {{"http://a", true}, {"http://b", false}}},
+        {&green, 0, 0, 1, {{"http://c", true}}},
+    };
+    const auto text = prometheus_text({.loads = loads});
+    CHECK(family(text, "scoregate_replica_healthy") ==
+          "scoregate_replica_healthy{service=\"iris\",deployment=\"blue\",replica=\"http://a\"} 1\n"
+          "scoregate_replica_healthy{service=\"iris\",deployment=\"blue\",replica=\"http://b\"} 0\n"
+          "scoregate_replica_healthy{service=\"iris\",deployment=\"green\",replica=\"http://c\"} 1\n");
+    CHECK(family(text, "scoregate_replica_ejections_total") ==
+          "scoregate_replica_ejections_total{service=\"iris\",deployment=\"blue\"} 2\n"
+          "scoregate_replica_ejections_total{service=\"iris\",deployment=\"green\"} 0\n");
+    CHECK(family(text, "scoregate_probes_total") ==
+          "scoregate_probes_total{service=\"iris\",deployment=\"blue\",result=\"success\"} 0\n"
+          "scoregate_probes_total{service=\"iris\",deployment=\"blue\",result=\"failure\"} 3\n"
+          "scoregate_probes_total{service=\"iris\",deployment=\"blue\",result=\"skipped\"} 0\n");
 }
 
 TEST_CASE("connections and handshakes of all cores") {
