@@ -83,7 +83,7 @@ TEST_CASE("idle connections to a replica that a reload removes close with it") {
         return one->where().addresses.front().port() == gone.port() ? one->where().id : other->where().id;
     });
     proxy.reload(settings_of({service_of("iris", {&kept})}));
-    CHECK(proxy.on_core(0, [&] { return core.pool.take(id_of_gone) == nullptr; }));
+    CHECK(proxy.on_core(0, [&] { return core.pool.take(id_of_gone, std::chrono::steady_clock::now()) == nullptr; }));
     gone.wait_for_endings(1);
     CHECK(client.ask(post("{}")).status() == 200);
     CHECK(kept.connections() == 1);

@@ -303,8 +303,8 @@ TEST_CASE("connections to replicas that are gone close, now or when they come ba
     CHECK(ended(end_of_gone));
     idle.give(std::move(busy), start);
     CHECK(ended(end_of_busy));
-    CHECK(idle.take(2) == nullptr);
-    CHECK(idle.take(1) != nullptr);
+    CHECK(idle.take(2, start) == nullptr);
+    CHECK(idle.take(1, start) != nullptr);
 }
 
 TEST_CASE("connecting to a Unix socket") {
