@@ -110,7 +110,7 @@ void deployment::update(std::vector<replica_settings> wanted, const admission& a
 std::shared_ptr<model_server> deployment::new_server() const {
     auto made = std::make_shared<model_server>();
     made->id = next_id();
-    if (allowed_.probed) made->standing = standing::starting;
+    if (allowed_.probed && !allowed_.assumed_ready) made->standing = standing::starting;
     return made;
 }
 

@@ -111,7 +111,8 @@ struct admission {
     // Null: slots_per_replica x replicas that can be reached; without a cap only who waits for a replica to become
     // ready waits, and `waiters_without_cap` x replicas may. 0: no queue.
     std::optional<std::size_t> queue_length;
-    bool probed = false; // a new replica is not used until it is said to be ready
+    bool probed = false;        // a new replica is not used until it is said to be ready
+    bool assumed_ready = false; // but now: somebody else has been using them until a moment ago
 };
 inline constexpr std::size_t waiters_without_cap = 100;
 
