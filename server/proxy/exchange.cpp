@@ -241,7 +241,7 @@ task<result<void>> exchange<Stream>::dispatch() {
     const auto bytes = client_.out.readable();
     const auto sent = replica_->write_now(bytes, ec);
     now_.sent = !ec || sent != 0;
-    if (!now_.sent && now_.reused) co_return fail(fault::replica_closed); // as it was being taken out of the pool
+    if (!now_.sent) co_return fail(fault::replica_closed); // before we came to it: the request is still whole
     if (ec || sent < bytes.size()) {
         const auto rest = co_await send_rest_to_replica(bytes.substr(sent), ec);
         if (!rest && rest.error().kind != fault::replica_closed) co_return rest.error();
@@ -251,7 +251,7 @@ task<result<void>> exchange<Stream>::dispatch() {
     now_.mirror = nullptr;
     // For another try, unless bodies that are still to be collected may want the memory.
     const auto most = held_bodies::most_collected(snapshot_->settings().limits.buffer_memory_bytes);
-    now_.replayable = request_body_.done() && (collected_.size() == 0 || core_.held->collected.used() <= most / 2);
+    now_.replayable = request_body_.done() && (collected_.size() == 0 || core_.held->collected.used() <= most / 4);
     if (!now_.replayable) drop_request();
     now_.sent_at = now_.dispatched = clock::now();
     unwatched_.arm(base::deadline_wheel::tick_length); // a quick reply costs nothing
@@ -406,8 +406,9 @@ void exchange<Stream>::record(const failure& why) {
     if (kind == fault::client_gone) metrics.client_gone.add();
     if (now_.reply_begun != clock::time_point{}) {
         metrics.time_to_first_byte.observe(now_.reply_begun - now_.head_read);
-        metrics.overhead.observe((now_.sent_at - now_.head_read - now_.collecting - now_.queued - now_.connecting) +
-                                 (now_.reply_begun - now_.reply_seen));
+        metrics.overhead.observe(
+            (now_.sent_at - now_.head_read - now_.collecting - now_.queued - now_.connecting - now_.tried_in_vain) +
+            (now_.reply_begun - now_.reply_seen));
     }
     if (core_.log == nullptr) return;
 

@@ -105,7 +105,8 @@ private:
     further_try next_try(const base::failure& why) const;
     bool within_budget() const;
     bool turns_away(unsigned status) const;
-    base::task<bool> get_slot_again();
+    base::task<bool> move_elsewhere(const base::failure& why);
+    base::failure final_word(const base::failure& why) const;
     base::result<bool> keep_reply();
     void drop_request();
 
@@ -214,6 +215,8 @@ private:
         bool replayable = false;           // client.out has all of it
         bool repeated = false;             // once, which is enough
         bool counts_as_retry = false;      // in the budget
+        bool was_turned_away = false;      // and tried elsewhere
+        clock::duration tried_in_vain{};   // before the last try began, waits that are counted elsewhere left out
         bool wants_new_connection = false; // not one that has been idle
         bool watching = false, stop_watch = false, client_left = false;
     };

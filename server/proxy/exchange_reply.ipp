@@ -22,7 +22,8 @@ task<result<void>> exchange<Stream>::read_reply_head() {
         const auto room = reply.writable();
         const auto [ec, n] = co_await replica_->async_read_some(asio::buffer(room.data(), room.size()), awaited);
         if (ec) {
-            now_.was_reset = ec == asio::error::connection_reset || ec == asio::error::broken_pipe;
+            // Over TLS that is also what a connection that ends without close_notify comes to.
+            now_.was_reset = ec == asio::error::connection_reset && !replica_->is_secure();
             co_return replica_failure(fault::replica_closed);
         }
         reply.commit(n);
@@ -62,6 +63,7 @@ result<bool> exchange<Stream>::find_reply() {
     if (!parsed) return parsed.error();
     now_.turned_away = turns_away(head.status);
     if (now_.turned_away) {
+        now_.reply_seen = clock::now();
         now_.scanned = 0;
         return true;
     }
@@ -98,7 +100,7 @@ template <class Stream>
 void exchange<Stream>::begin_reply() {
     using kind = http::body_framing::kind;
     const auto& head = core_.response;
-    now_.reply_seen = clock::now();
+    if (now_.reply_seen == clock::time_point{}) now_.reply_seen = clock::now();
     now_.reply_head_seen = true;
     now_.status = head.status;
     if (is_model_error(head.status, mapping())) {

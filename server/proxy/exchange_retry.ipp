@@ -22,9 +22,13 @@ inline constexpr std::int64_t least_budget = 3; // at once on one core: a fifth 
 template <class Stream>
 void exchange<Stream>::begin_try() {
     ++now_.attempts;
+    client_.reply.clear(); // what another replica has said
+    now_.reply_seen = {};
     now_.sent = now_.was_reset = now_.replica_write_failed = now_.request_whole = false;
     replica_name_ = slot_.where().url;
-    replica_ = now_.wants_new_connection ? nullptr : core_.pool.take(slot_.where().id, now_.head_read);
+    // What has been waited for is known: the first try needs no look at the clock for the age of a connection.
+    const auto spent = now_.collecting + now_.queued + now_.connecting + now_.tried_in_vain;
+    replica_ = now_.wants_new_connection ? nullptr : core_.pool.take(slot_.where().id, now_.head_read + spent);
     now_.reused = replica_ != nullptr;
 }
 
@@ -35,31 +39,57 @@ task<result<bool>> exchange<Stream>::try_again(failure why) {
     replica_reading_.disarm();
     if (const auto gone = given_up(); gone.kind != fault::none) co_return why.kind != fault::none ? why : gone;
     const auto next = next_try(why);
-    if (next.where == try_at::nowhere) co_return why;
+    if (next.where == try_at::nowhere) co_return final_word(why);
+    if (next.where == try_at::another_replica) {
+        const bool granted = co_await move_elsewhere(why);
+        if (const auto gone = given_up(); gone.kind != fault::none) co_return gone;
+        if (!granted && now_.turned_away) co_return keep_reply();
+        if (!granted) co_return final_word(why);
+    }
     if (next.sent_before && !now_.counts_as_retry) {
         now_.counts_as_retry = true;
         metrics().retrying.add();
     }
-    now_.wants_new_connection = next.sent_before || next.where == try_at::same_replica;
-    if (why.kind == fault::replica_closed && now_.sent) now_.repeated = true;
-    if (next.where == try_at::another_replica) {
-        place_.avoid(slot_.where());
-        slot_.release(why.kind == fault::none ? routing::outcome::busy : outcome_of(why));
-        const bool granted = co_await get_slot_again();
-        if (const auto gone = given_up(); gone.kind != fault::none) co_return gone;
-        if (!granted && why.kind != fault::none) co_return why;
-        if (!granted) co_return keep_reply();
-    }
     metrics().retries[static_cast<std::size_t>(next.because)].add();
-    now_.turned_away = false;
+    now_.wants_new_connection = next.sent_before || next.where == try_at::same_replica;
+    now_.repeated |= why.kind == fault::replica_closed && now_.sent;
+    now_.was_turned_away |= std::exchange(now_.turned_away, false);
     replica_.reset();
+    now_.tried_in_vain =
+        (clock::now() - now_.head_read) - (now_.collecting + now_.queued + now_.connecting); // all that is left
     co_return true;
+}
+
+// A slot at a replica that the request has not been to. Its own it keeps if there is none to be had, and if that one's
+// reply is to be passed on.
+template <class Stream>
+task<bool> exchange<Stream>::move_elsewhere(const failure& why) {
+    place_.avoid(slot_.where());
+    auto left = std::move(slot_);
+    const auto asked = place_.ask(*now_.target->replicas, now_.target->settings, clock::now(), now_.queued);
+    if (!asked) {
+        slot_ = std::move(left);
+        co_return false;
+    }
+    left.release(now_.turned_away ? routing::outcome::busy : outcome_of(why));
+    if (*asked) {
+        slot_ = place_.take();
+        co_return true;
+    }
+    const auto waited = co_await wait_for_slot();
+    co_return waited.has_value();
+}
+
+// Of a request that was turned away and then reached nobody the client is told what it was told first: come back later.
+template <class Stream>
+failure exchange<Stream>::final_word(const failure& why) const {
+    return now_.was_turned_away && !now_.sent ? refuse_for_now(fault::queue_full) : why;
 }
 
 template <class Stream>
 typename exchange<Stream>::further_try exchange<Stream>::next_try(const failure& why) const {
     using telemetry::retry_reason;
-    if (now_.attempts >= most_tries) return {};
+    if (now_.attempts >= most_tries || client_.out.empty()) return {};
     if (now_.turned_away) return {try_at::another_replica, retry_reason::busy, true};
     if (why.kind == fault::connect_failed || why.kind == fault::connect_timeout)
         return {try_at::another_replica, retry_reason::unsent, false};
@@ -76,17 +106,6 @@ template <class Stream>
 bool exchange<Stream>::within_budget() const {
     const auto& of = metrics();
     return now_.counts_as_retry || of.retrying.value() < std::max(least_budget, of.in_flight.value() / 5);
-}
-
-template <class Stream>
-task<bool> exchange<Stream>::get_slot_again() {
-    const auto asked = place_.ask(*now_.target->replicas, now_.target->settings, clock::now(), now_.queued);
-    if (!asked) co_return false;
-    if (*asked)
-        slot_ = place_.take();
-    else if (const auto waited = co_await wait_for_slot(); !waited)
-        co_return false;
-    co_return true;
 }
 
 // Takes up the reply that was left where it stands.

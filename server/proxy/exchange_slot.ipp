@@ -58,13 +58,7 @@ routing::outcome exchange<Stream>::outcome_of(const failure& why) const {
     case fault::stream_broken: return outcome::failed;
     default: return outcome::untold;
     }
-    switch (now_.model_status) {
-    case 429:
-    case 503: return outcome::busy;
-    case 502:
-    case 504: return outcome::failed;
-    default: return now_.reply_complete ? outcome::answered : outcome::untold;
-    }
+    return now_.reply_complete ? routing::outcome_of_status(now_.model_status) : outcome::untold;
 }
 
 // The connection goes back to the pool, is closed, or is left to whoever waits until the replica is free again.

@@ -105,12 +105,17 @@ protected:
         telemetry::log().info("replica {} answers again", url);
     }
 
+    // What a whole reply says of its replica.
+    routing::outcome told() const { return routing::outcome_of_status(status_); }
+
     core& core_;
     unattended_work work_;
     base::deadline time_;
     base::tick_timer pause_;
 
 private:
+    unsigned status_ = 200; // of the reply; unless its head has been seen before
+
     // Takes what it can of `in`. True once the reply is whole. One that is no HTTP is never whole: its end is what is
     // waited for.
     bool take(base::buffer& in, std::size_t& scanned) {
@@ -147,6 +152,7 @@ private:
             scanned = 0;
             if (head.status < 200) continue;
             work_.head_seen = true;
+            status_ = head.status;
             work_.reusable = head.keep_alive;
             work_.body = http::body_decoder(head.body);
             return true;
@@ -183,7 +189,7 @@ public:
         metrics().abandoned.add();
         const auto end = co_await drop_reply(settings().abandon_max, settings().abandon_max);
         if (end == outcome::expired) co_await wait_until_it_answers();
-        if (end == outcome::whole) work_.slot.release(routing::outcome::answered); // late, but alive
+        if (end == outcome::whole) work_.slot.release(told()); // late, but alive
     }
     void stop_waiting() override {} // it has its slot
 };
@@ -209,7 +215,9 @@ public:
                                       settings().abandon_max);
         count(end == outcome::whole ? mirror_result::answered : mirror_result::failed);
         if (end == outcome::expired && begun_ && guards_slot()) co_await wait_until_it_answers();
-        work_.slot.release(end == outcome::whole ? routing::outcome::answered : routing::outcome::failed);
+        work_.slot.release(end == outcome::whole ? told()
+                           : reused_             ? routing::outcome::untold
+                                                 : routing::outcome::failed);
     }
 
     void stop_waiting() override { place_.tell(); }
@@ -233,7 +241,8 @@ private:
         const auto& where = work_.slot.where();
         error_code ec;
         work_.replica = core_.pool.take(where.id, clock::now());
-        if (!work_.replica) {
+        reused_ = work_.replica != nullptr;
+        if (!reused_) {
             work_.replica = std::make_unique<upstream::connection>(core_.where(), where.id);
             metrics().replica_connects.add();
             time_.arm(work_.pinned->settings().timeouts.connect);
@@ -260,7 +269,8 @@ private:
     std::string bytes_;
     base::byte_share held_;
     queue_place place_;
-    bool begun_ = false; // the replica has got some of it
+    bool begun_ = false;  // the replica has got some of it
+    bool reused_ = false; // on a connection from the pool, which may have died of its idleness
 };
 
 task<> finish(core& where, unattended_work work) {

@@ -28,21 +28,24 @@ std::chrono::seconds ejection_length(unsigned ejections) {
 } // namespace
 
 slot::slot(slot&& other) noexcept
-    : owner_(std::exchange(other.owner_, nullptr)), replica_(std::exchange(other.replica_, nullptr)) {}
+    : owner_(std::exchange(other.owner_, nullptr)),
+      replica_(std::exchange(other.replica_, nullptr)),
+      trial_(other.trial_) {}
 
 slot& slot::operator=(slot&& other) noexcept {
     if (this != &other) {
         release();
         owner_ = std::exchange(other.owner_, nullptr);
         replica_ = std::exchange(other.replica_, nullptr);
+        trial_ = other.trial_;
     }
     return *this;
 }
 
-void slot::report(outcome what) const { owner_->report(*replica_, what); }
+void slot::report(outcome what) const { owner_->report(*replica_, what, trial_); }
 
 void slot::release(outcome what) {
-    if (replica_ != nullptr) owner_->release(*std::exchange(replica_, nullptr), what);
+    if (replica_ != nullptr) owner_->release(*std::exchange(replica_, nullptr), what, trial_);
 }
 
 bool slot::leaving() const { return owner_->is_leaving(*replica_); }
@@ -70,10 +73,6 @@ void deployment::update(std::vector<replica_settings> wanted, const admission& a
     {
         const std::lock_guard lock(mutex_);
         const bool beside_others = settled_ && usable_ != 0;
-        if (!allowed.probed)
-            for (auto& each : replicas_)
-                if (each->server->standing == standing::starting || each->server->standing == standing::unready)
-                    become(*each->server, standing::ready);
         allowed_ = allowed;
         replica_list updated;
         for (auto& each : replicas_) each->server->current = nullptr;
@@ -95,6 +94,9 @@ void deployment::update(std::vector<replica_settings> wanted, const admission& a
                                                          std::move(server), 0, std::move(each.unix_path)});
             }
             same->server->current = same.get();
+            const bool by_probes =
+                same->server->standing == standing::starting || same->server->standing == standing::unready;
+            if (by_probes && !allowed.probed) become(*same->server, standing::ready);
             updated.push_back(std::move(same));
         }
         for (auto& old : replicas_)
@@ -127,6 +129,10 @@ void deployment::count() {
         if (usable(each)) ++usable_;
         if (usable(each) || each->server->standing == standing::starting) ++hopeful_;
         if (has_room(*each)) ++open_;
+    }
+    if (usable_ == 0) {
+        in_use_since_.reset();
+        settled_ = false;
     }
     queue_limit_ =
         allowed_.queue_length.value_or(reachable_ * allowed_.slots_per_replica.value_or(waiters_without_cap));
@@ -162,9 +168,8 @@ std::shared_ptr<model_server> deployment::server_of(const replica_list& among, c
 bool deployment::has_room(const replica& one) const {
     const auto& server = *one.server;
     if (server.current != &one || !one.reachable()) return false;
-    if (server.standing == standing::half_open) return server.in_flight == 0;
-    return server.standing == standing::ready &&
-           (!allowed_.slots_per_replica || server.in_flight < *allowed_.slots_per_replica);
+    if (allowed_.slots_per_replica && server.in_flight >= *allowed_.slots_per_replica) return false;
+    return server.standing == standing::ready || (server.standing == standing::half_open && server.trial == 0);
 }
 
 // Of those with room that `who` does not avoid; null: none. Starting behind the last choice makes those that tie take
@@ -189,10 +194,12 @@ replica* deployment::least_busy(const waiter* who) {
 
 slot deployment::occupy(replica& where) {
     const bool had_room = has_room(where);
+    auto& server = *where.server;
     ++where.slots;
-    ++where.server->in_flight;
+    ++server.in_flight;
+    if (had_room && server.standing == standing::half_open) server.trial = ++server.trials;
     if (had_room && !has_room(where)) --open_;
-    return {*this, where};
+    return {*this, where, had_room ? server.trial : 0};
 }
 
 // Null: all of them avoid it.
@@ -231,10 +238,12 @@ base::result<slot> deployment::occupy_one(const waiter* who, time_point now) {
         note_fullness();
         return made;
     }
-    const bool none = std::none_of(replicas_.begin(), replicas_.end(), [&](const auto& each) {
-        return each->reachable() && (who == nullptr || !who->avoids(*each->server)) &&
-               (may_be_used(each->server->standing) || each->server->standing == standing::starting);
-    });
+    const auto may_get = [&](const auto& each) {
+        const auto how = each->server->standing;
+        return each->reachable() && (may_be_used(how) || how == standing::starting) && !who->avoids(*each->server);
+    };
+    const bool avoids_some = who != nullptr && who->avoiding_ != 0;
+    const bool none = hopeful_ == 0 || (avoids_some && std::none_of(replicas_.begin(), replicas_.end(), may_get));
     auto why = base::fail(none ? base::fault::no_ready_replica : base::fault::queue_full);
     why.retry_after =
         none ? static_cast<unsigned>(least_wait.count()) : seconds_to_wait(now); // it may be at any moment
@@ -248,10 +257,8 @@ std::variant<slot, queued, base::failure> deployment::reserve(waiter& who, time_
     const bool waited = who.avoiding_ != 0;
     if (made.error().kind == base::fault::no_ready_replica || (!waited && waiting_.size() >= queue_limit_))
         return made.error();
-    if (waited)
-        waiting_.push_front(who);
-    else
-        waiting_.push_back(who);
+    const auto first_to_come = [](const waiter& each) { return each.avoiding_ == 0; };
+    waiting_.insert(waited ? std::find_if(waiting_.begin(), waiting_.end(), first_to_come) : waiting_.end(), who);
     note_fullness();
     return queued{};
 }
@@ -276,7 +283,7 @@ bool deployment::abandon(waiter& who) {
 }
 
 // The freed place goes to who waits longest before anybody else can see it.
-void deployment::release(replica& freed, outcome what) {
+void deployment::release(replica& freed, outcome what, unsigned trial) {
     queue served;
     {
         const std::lock_guard lock(mutex_);
@@ -290,7 +297,9 @@ void deployment::release(replica& freed, outcome what) {
         if (current != &freed && freed.slots == 0)
             std::erase_if(removed_, [&](const auto& each) { return each.get() == &freed; });
         if (current == nullptr) return;
-        learn(server, what);
+        const bool on_trial = trial != 0 && server.trial == trial;
+        if (on_trial) server.trial = 0;
+        learn(server, what, on_trial);
         if (server.standing != stood) {
             count();
             serve_waiting(served);
@@ -304,14 +313,14 @@ void deployment::release(replica& freed, outcome what) {
     wake(served);
 }
 
-void deployment::report(replica& by, outcome what) {
+void deployment::report(replica& by, outcome what, unsigned trial) {
     queue served;
     {
         const std::lock_guard lock(mutex_);
         auto& server = *by.server;
         const auto stood = server.standing;
         if (server.current == nullptr) return;
-        learn(server, what);
+        learn(server, what, trial != 0 && server.trial == trial);
         if (server.standing == stood) return;
         count();
         serve_waiting(served);
@@ -319,14 +328,15 @@ void deployment::report(replica& by, outcome what) {
     wake(served);
 }
 
-void deployment::learn(model_server& about, outcome what) {
+// When it is half-open the trial alone counts: what was sent before is of another time.
+void deployment::learn(model_server& about, outcome what, bool on_trial) {
     about.answered |= what == outcome::answered || what == outcome::busy;
     if (what == outcome::answered) {
         about.failures = 0;
-        if (about.standing == standing::half_open) become(about, standing::ready);
+        if (on_trial && about.standing == standing::half_open) become(about, standing::ready);
     } else if (what == outcome::failed) {
         ++about.failures;
-        const bool failed_trial = about.standing == standing::half_open;
+        const bool failed_trial = on_trial && about.standing == standing::half_open;
         const bool once_too_often = about.standing == standing::ready && about.failures >= failures_to_eject;
         if ((failed_trial || once_too_often) && may_eject(about)) become(about, standing::ejected);
     }
@@ -349,6 +359,7 @@ void deployment::become(model_server& one, standing next) {
     if (before == next) return;
     one.since.reset();
     one.failures = 0;
+    one.trial = 0;
     const bool beside_others = usable_ > (may_be_used(before) ? 1 : 0);
     one.handicap = next == standing::ready && settled_ && beside_others ? first_handicap : 1;
     if (next == standing::ejected) ++one.ejections;

@@ -64,6 +64,16 @@ enum class outcome : std::uint8_t {
     failed,   // no connection, no whole reply in time, none that is HTTP, 502, 504
 };
 
+constexpr outcome outcome_of_status(unsigned status) {
+    switch (status) {
+    case 429:
+    case 503: return outcome::busy;
+    case 502:
+    case 504: return outcome::failed;
+    default: return outcome::answered;
+    }
+}
+
 // The model server behind a URL, whatever addresses the URL's name has: what cap and health are about. A name that gets
 // another answer from DNS may well lead to the same server. Guarded by the deployment's mutex.
 struct model_server {
@@ -75,6 +85,8 @@ struct model_server {
     bool answered = false;  // since the prober asked last
     unsigned failures = 0;  // in a row
     unsigned ejections = 0; // not yet forgotten
+    unsigned trials = 0;    // of half-open times so far
+    unsigned trial = 0;     // the one under way; 0: none
     unsigned handicap = 1;  // its requests in flight count so many times when the least busy is looked for
     // What advance() waits for: the end of an ejection, of a slow start, or the time that makes ejections forgotten.
     // Empty: advance() begins to count.
@@ -128,7 +140,7 @@ class deployment;
 class slot {
 public:
     slot() = default;
-    slot(deployment& owner, replica& where) : owner_(&owner), replica_(&where) {}
+    slot(deployment& owner, replica& where, unsigned trial) : owner_(&owner), replica_(&where), trial_(trial) {}
     ~slot() { release(); }
     slot(slot&& other) noexcept;
     slot& operator=(slot&& other) noexcept;
@@ -145,6 +157,7 @@ public:
 private:
     deployment* owner_ = nullptr;
     replica* replica_ = nullptr;
+    unsigned trial_ = 0; // its number at the server; 0: it is none
 };
 
 // A request that waits for a slot. Owned by its exchange; in one queue at most.
@@ -228,7 +241,8 @@ public:
     std::vector<probe_subject> subjects();
     // A slot for a probe of that replica. Empty: it is at its cap, or gone.
     std::optional<slot> reserve_for_probe(std::uint64_t replica_id);
-    // What probes found. A replica that is gone is left alone; one that is ejected stays so, whatever its probes say.
+    // What probes found. A replica that is gone is left alone. A good probe does not end an ejection; a bad one makes
+    // it a matter of probes.
     void set_ready(std::uint64_t replica_id);
     void set_unready(std::uint64_t replica_id);
 
@@ -284,14 +298,14 @@ private:
     void serve_waiting(queue& served);
     void note_fullness();
     unsigned seconds_to_wait(time_point now);
-    void learn(model_server&, outcome);
+    void learn(model_server&, outcome, bool on_trial);
     bool may_eject(const model_server&) const;
     void become(model_server&, standing);
     void count();
     // Without it.
     void set_standing(std::uint64_t replica_id, standing next, bool (*applies)(standing now));
-    void release(replica&, outcome);
-    void report(replica&, outcome);
+    void release(replica&, outcome, unsigned trial);
+    void report(replica&, outcome, unsigned trial);
     bool is_leaving(const replica&) const;
     static void wake(queue& served);
 

@@ -60,6 +60,7 @@ public:
 
     base::tcp_socket& socket() { return secure_ ? secure_->socket() : plain_.socket(); }
     std::uint64_t replica_id() const { return replica_id_; }
+    bool is_secure() const { return secure_ != nullptr; }
 
     // False if the replica has closed or sent something unasked: a look that takes nothing out of the socket.
     bool still_idle();

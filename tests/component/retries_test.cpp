@@ -379,3 +379,79 @@ TEST_CASE("a mirrored request is copied once, however often it is tried") {
     wait_until([&] { return proxy.mirrored("iris", telemetry::mirror_result::answered) == 10; });
     CHECK(shadow.requests() == 10);
 }
+
+TEST_CASE("a body is never sent to a replica without the head that it belongs to") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    const bool waits = GENERATE(false, true);
+    INFO(waits);
+    // What follows the head looks like a request of its own to whoever gets it alone.
+    std::string body = "POST /admin HTTP/1.1\r\nHost: replica\r\nContent-Length: 0\r\n\r\n";
+    body.resize(100'000, 'x');
+    for (int round = 0; round < 10; ++round) { // the reset comes before the first byte is written, or after
+        scripted_replica bad(break_off), good(echo);
+        checked_proxy proxy(what, over_replicas({&bad, &good}));
+        for (int i = 0; i < 4; ++i) {
+            test_client client(proxy.port(), proxy.terms());
+            client.send(request("POST", score,
+                                std::string(waits ? "Expect: 100-continue\r\n" : "") +
+                                    "Content-Length: " + std::to_string(body.size()) + "\r\n"));
+            try {
+                if (!waits || client.read_until("\r\n\r\n").starts_with("HTTP/1.1 100")) client.send(body);
+                client.read_reply();
+            } catch (const wire_ended&) { // refused before it has sent all of it
+            }
+            client.close();
+        }
+        for (std::size_t i = 0; i < good.requests(); ++i) CHECK(good.request(i).first_line == "POST /score HTTP/1.1");
+    }
+}
+
+TEST_CASE("what one replica has said is not taken for the word of the next") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    event go;
+    scripted_replica full([](conversation& with) {
+        with.read_request();
+        with.send(with_status(429, "full"));
+        with.wait_for_end();
+    });
+    scripted_replica slow([&](conversation& with) {
+        with.read_head();
+        go.wait();
+    });
+    auto settings = over_replicas({&full, &slow});
+    settings.limits.request_buffer_bytes = 32 << 20;
+    auto& of = settings.services[0].deployments[0].settings;
+    of.max_concurrent_requests = 1;
+    of.abandon_max = 60s;
+    checked_proxy proxy(what, settings);
+    {
+        test_client client(proxy.port(), proxy.terms());
+        client.send(post(pattern(16 << 20))); // more than a socket takes
+        slow.request(0);
+    }
+    check_record(proxy.next_record(), 499, "client_gone", "client");
+    CHECK(proxy.replicas("iris").at(1).in_flight == 1); // it is at it, whatever the other one answered
+    go.set();
+    wait_until([&] { return proxy.replicas("iris").at(1).in_flight == 0; });
+}
+
+TEST_CASE("who was told to come later and then reached nobody is told to come later") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    const bool full_first = GENERATE(true, false);
+    scripted_replica full(always(with_status(429, "full")));
+    const auto down = refusing_port();
+    checked_proxy proxy(what, full_first ? over_ports({full.port(), down}) : over_ports({down, full.port()}));
+    test_client client(proxy.port(), proxy.terms());
+    const auto reply = client.ask(post("{}"));
+    if (full_first) {
+        check_fault(reply, 503, "queue_full", "proxy");
+        CHECK(reply.has("retry-after"));
+    } else {
+        CHECK(reply.status() == 429);
+        CHECK(reply.body == "full");
+    }
+    CHECK(attempts(proxy.next_record()) == 2);
+}

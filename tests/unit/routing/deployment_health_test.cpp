@@ -387,3 +387,77 @@ TEST_CASE("who waits is served when an ejection ends") {
     REQUIRE(next.wakes == 1);
     CHECK(name_of(next.take()) == "a");
 }
+
+TEST_CASE("who is tried again waits in the order of arrival among his like") {
+    deployment blue;
+    blue.update(of({"a", "b"}), allow(1, 10));
+    auto a = take(blue), b = take(blue);
+    caller newcomer, first, second;
+    CHECK(ask(blue, newcomer) == "queued");
+    for (auto* each : {&first, &second}) {
+        each->avoid(a.where());
+        CHECK(ask(blue, *each) == "queued");
+    }
+    b.release();
+    CHECK(first.wakes == 1);
+    first.take().release();
+    CHECK(second.wakes == 1);
+    second.take().release();
+    CHECK(newcomer.wakes == 1);
+    CHECK(name_of(newcomer.take()) == "b");
+}
+
+TEST_CASE("what was sent before an ejection is no trial: it neither keeps one off nor decides it") {
+    deployment blue;
+    blue.update(of({"a", "b"}), allow(8));
+    auto old = take_at(blue, "a"), older = take_at(blue, "a");
+    eject(blue, "a");
+    pass(blue, start, first_ejection);
+    REQUIRE(standings_in(blue)["a"] == "half_open");
+    auto trial = take_at(blue, "a");
+    REQUIRE(trial);
+    CHECK_FALSE(take_at(blue, "a"));
+    old.release(outcome::answered);
+    CHECK(standings_in(blue)["a"] == "half_open");
+    older.release(outcome::failed);
+    CHECK(standings_in(blue)["a"] == "half_open");
+    CHECK_FALSE(take_at(blue, "a"));
+    trial.release(outcome::answered);
+    CHECK(standings_in(blue)["a"] == "ready");
+}
+
+TEST_CASE("a replica that comes back without probes is not kept out by what they once found") {
+    deployment blue;
+    blue.update(of({"a"}), probed(1));
+    auto probe = blue.reserve_for_probe(id_of(blue, "a"));
+    REQUIRE(probe);
+    blue.set_unready(id_of(blue, "a"));
+    blue.update({}, probed(1));
+    blue.update(of({"a"}), allow(1));
+    CHECK(standings_in(blue)["a"] == "ready");
+}
+
+TEST_CASE("replicas that somebody else has been using are used at once; probes may object") {
+    deployment blue;
+    auto taken_over = probed(1);
+    taken_over.assumed_ready = true;
+    blue.update(of({"a"}), taken_over);
+    CHECK(standings_in(blue)["a"] == "ready");
+    blue.update(of({"a", "b"}), probed(1));
+    CHECK(standings_in(blue) == table{{"a", "ready"}, {"b", "starting"}});
+    blue.set_unready(id_of(blue, "a"));
+    CHECK(standings_in(blue)["a"] == "unready");
+}
+
+TEST_CASE("after a time without any, replicas come into use together again") {
+    deployment blue;
+    blue.update(of({"a", "b"}), probed(std::nullopt));
+    for (const auto* each : {"a", "b"}) blue.set_ready(id_of(blue, each));
+    auto now = pass(blue, start, slow_start);
+    for (const auto* each : {"a", "b"}) blue.set_unready(id_of(blue, each));
+    now = pass(blue, now, 1s);
+    for (const auto* each : {"a", "b"}) blue.set_ready(id_of(blue, each));
+    std::vector<slot> held;
+    for (int i = 0; i < 100; ++i) held.push_back(take(blue));
+    CHECK(in_flight(blue) == counts{{"a", 50}, {"b", 50}});
+}
