@@ -99,6 +99,7 @@ private:
         try_at where = try_at::nowhere;
         telemetry::retry_reason because = {};
         bool sent_before = false;
+        bool within_budget = false; // it takes a place there
     };
     void begin_try();
     base::task<base::result<bool>> try_again(base::failure why);
@@ -213,7 +214,7 @@ private:
         // Of all tries:
         bool idempotent = false;           // sent twice, it does no harm
         bool replayable = false;           // client.out has all of it
-        bool repeated = false;             // once, which is enough
+        try_at repeated = try_at::nowhere; // after it had been sent: where the last time
         bool counts_as_retry = false;      // in the budget
         bool was_turned_away = false;      // and tried elsewhere
         clock::duration tried_in_vain{};   // before the last try began, waits that are counted elsewhere left out

@@ -3,13 +3,15 @@
 //
 //   nothing of the request reached the replica            another replica, at once (its own again on a new connection
 //                                                         where only an idle connection had died)
-//   closed without a byte of a reply, on a connection     once, on a new connection, if the route is idempotent and the
-//   that was reused, or reset, which means unread         body is at hand
+//   closed without a byte of a reply, on a connection     once, on a new connection to it, if the route is idempotent
+//   that was reused                                       and the body is at hand
+//   a new connection was reset, which means unread        once, another replica, on the same terms
 //   429 or 503, and the body is at hand                   another replica, if one is free before max_queue_wait is over
 //   a byte of a reply, a timeout, any other status        never
 //
-// What may have been sent twice stays within a budget, so that replicas in trouble do not get more requests than their
-// clients send.
+// What may be worked on twice stays within a budget, so that replicas in trouble do not get more work than their
+// clients send. What was reset was not read: a replica that shuts down resets all that waits in its queue at once, and
+// none of it has cost it anything.
 #pragma once
 
 #include "proxy/exchange.hpp"
@@ -46,13 +48,13 @@ task<result<bool>> exchange<Stream>::try_again(failure why) {
         if (!granted && now_.turned_away) co_return keep_reply();
         if (!granted) co_return final_word(why);
     }
-    if (next.sent_before && !now_.counts_as_retry) {
+    if (next.within_budget && !now_.counts_as_retry) {
         now_.counts_as_retry = true;
         metrics().retrying.add();
     }
     metrics().retries[static_cast<std::size_t>(next.because)].add();
     now_.wants_new_connection = next.sent_before || next.where == try_at::same_replica;
-    now_.repeated |= why.kind == fault::replica_closed && now_.sent;
+    if (why.kind == fault::replica_closed && now_.sent) now_.repeated = next.where;
     now_.was_turned_away |= std::exchange(now_.turned_away, false);
     replica_.reset();
     now_.tried_in_vain =
@@ -90,15 +92,17 @@ template <class Stream>
 typename exchange<Stream>::further_try exchange<Stream>::next_try(const failure& why) const {
     using telemetry::retry_reason;
     if (now_.attempts >= most_tries || client_.out.empty()) return {};
-    if (now_.turned_away) return {try_at::another_replica, retry_reason::busy, true};
+    if (now_.turned_away) return {try_at::another_replica, retry_reason::busy, true, true};
     if (why.kind == fault::connect_failed || why.kind == fault::connect_timeout)
         return {try_at::another_replica, retry_reason::unsent, false};
     const bool replied = now_.model_status != 0 || !client_.reply.empty();
     if (why.kind != fault::replica_closed || replied) return {};
     if (!now_.sent) return {now_.reused ? try_at::same_replica : try_at::another_replica, retry_reason::unsent, false};
-    if (!now_.replayable || !now_.idempotent || now_.repeated || !within_budget()) return {};
-    if (now_.reused) return {try_at::same_replica, retry_reason::closed, true};
-    if (now_.was_reset) return {try_at::another_replica, retry_reason::closed, true};
+    if (!now_.replayable || !now_.idempotent || now_.repeated == try_at::another_replica) return {};
+    if (now_.repeated == try_at::same_replica && !now_.was_reset) return {};
+    if (!now_.was_reset && !within_budget()) return {};
+    if (now_.reused) return {try_at::same_replica, retry_reason::closed, true, !now_.was_reset};
+    if (now_.was_reset) return {try_at::another_replica, retry_reason::closed, true, false};
     return {};
 }
 

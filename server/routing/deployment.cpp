@@ -231,6 +231,23 @@ void deployment::note_fullness() {
     full_.store(hopeful_ != 0 && open_ == 0 && waiting_.size() >= queue_limit_, std::memory_order_relaxed);
 }
 
+// For who avoids all that may be used and all that are starting: one that is ejected and that he does not avoid goes on
+// trial, as it does for everybody when no other is left. False: not so, or there is none.
+bool deployment::try_ejected(const waiter& who) {
+    model_server* chosen = nullptr;
+    for (const auto& each : replicas_) {
+        auto& server = *each->server;
+        if (!each->reachable() || who.avoids(server)) continue;
+        if (may_be_used(server.standing) || server.standing == standing::starting) return false;
+        if (server.standing == standing::ejected && (chosen == nullptr || server.in_flight < chosen->in_flight))
+            chosen = &server;
+    }
+    if (chosen == nullptr) return false;
+    become(*chosen, standing::half_open);
+    count();
+    return true;
+}
+
 // Nobody waits for it while there is one, so that taking it passes nobody by.
 base::result<slot> deployment::occupy_one(const waiter* who, time_point now) {
     if (auto* const where = open_ != 0 ? least_busy(who) : nullptr; where != nullptr) {
@@ -243,6 +260,7 @@ base::result<slot> deployment::occupy_one(const waiter* who, time_point now) {
         return each->reachable() && (may_be_used(how) || how == standing::starting) && !who->avoids(*each->server);
     };
     const bool avoids_some = who != nullptr && who->avoiding_ != 0;
+    if (avoids_some && try_ejected(*who)) return occupy_one(who, now);
     const bool none = hopeful_ == 0 || (avoids_some && std::none_of(replicas_.begin(), replicas_.end(), may_get));
     auto why = base::fail(none ? base::fault::no_ready_replica : base::fault::queue_full);
     why.retry_after =

@@ -175,7 +175,8 @@ public:
     slot take() { return std::move(granted_); }
 
     // Not while it waits. It gets no slot at the model server of `where` any more, however many replicas there are: it
-    // has been there. Whoever avoids one waits before those who do not: it has waited already.
+    // has been there. Whoever avoids one waits before those who do not: it has waited already. If it avoids all that
+    // may be used, one that is ejected is tried.
     void avoid(const replica& where) { avoided_[avoiding_++ % avoided_.size()] = where.server->id; }
     void avoid_none() { avoiding_ = 0; }
 
@@ -291,6 +292,7 @@ private:
     std::shared_ptr<model_server> new_server() const;
     replica* find(std::uint64_t replica_id);
     base::result<slot> occupy_one(const waiter* who, time_point now);
+    bool try_ejected(const waiter& who);
     bool has_room(const replica&) const;
     replica* least_busy(const waiter* who);
     slot occupy(replica&);

@@ -2,6 +2,7 @@
 #include "component/fixture.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <list>
 
 using namespace scoregate;
@@ -126,6 +127,29 @@ TEST_CASE("only once: a replica that takes the request again and closes again is
     proxy.next_record();
     CHECK(attempts(proxy.next_record()) == 2);
     CHECK(replica.requests() == 3);
+}
+
+TEST_CASE("a replica that shuts down may reset a reused connection and the new one as well") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    scripted_replica ends([](conversation& with) {
+        if (with.number() == 0) {
+            with.read_request();
+            with.send(ok("first"));
+        }
+        with.read_head();
+        with.reset();
+    });
+    scripted_replica good(echo);
+    checked_proxy proxy(what, over_replicas({&ends, &good}));
+    test_client client(proxy.port(), proxy.terms());
+    REQUIRE(client.ask(post("1")).body == "first");
+    REQUIRE(client.ask(post("2")).body == "2"); // they take turns
+    CHECK(client.ask(post("3")).body == "3");
+    CHECK(ends.connections() == 2);
+    proxy.next_record();
+    proxy.next_record();
+    CHECK(attempts(proxy.next_record()) == 3);
 }
 
 TEST_CASE("never after a byte of the reply, and never without the whole body at hand") {
@@ -341,6 +365,50 @@ TEST_CASE("what replicas may see twice is bounded by a budget") {
     for (auto& each : clients) CHECK(each.read_reply().whole);
     proxy.record(all - 1); // each is counted by then
     CHECK(proxy.count("iris", fault::none, 200) + proxy.count("iris", fault::none, 503) == all);
+}
+
+TEST_CASE("what was reset unread is outside the budget: a replica that shuts down resets its whole queue at once") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    event go;
+    scripted_replica ends([&](conversation& with) {
+        with.read_head();
+        go.wait();
+        with.reset();
+    });
+    scripted_replica good(answer_after(go, "good"));
+    checked_proxy proxy(what, over_replicas({&ends, &good}));
+    constexpr unsigned all = 32; // half of them at each, and a fifth are six
+    std::list<test_client> clients;
+    for (unsigned i = 0; i < all; ++i) {
+        clients.emplace_back(proxy.port(), proxy.terms()).send(post("body"));
+        wait_until([&] { return ends.connections() + good.requests() == i + 1; });
+    }
+    REQUIRE(ends.connections() == all / 2);
+    go.set();
+    for (auto& each : clients) CHECK(each.read_reply().body == "good");
+    CHECK(proxy.retries("iris", retry_reason::closed) == all / 2);
+}
+
+TEST_CASE("a replica that is ejected is tried for a request that all others have refused") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    std::atomic<bool> replaced = false;
+    scripted_replica one([&](conversation& with) {
+        for (;;) {
+            with.read_request();
+            with.send(replaced ? ok("one") : with_status(502));
+        }
+    });
+    checked_proxy proxy(what, over_ports({one.port(), refusing_port()}));
+    test_client client(proxy.port(), proxy.terms());
+    wait_until([&] {
+        client.ask(post("{}"));
+        return proxy.replicas("iris").at(0).standing == routing::standing::ejected;
+    });
+    replaced = true;
+    for (int i = 0; i < 4; ++i) CHECK(client.ask(post("{}")).body == "one");
+    CHECK(proxy.replicas("iris").at(0).standing == routing::standing::ready);
 }
 
 TEST_CASE("five bad inputs do not remove the fleet; five broken replies remove a replica") {

@@ -372,6 +372,75 @@ TEST_CASE("who avoids all that there are is told that none is ready, at once") {
     CHECK(ask(blue, who) == "a");
 }
 
+TEST_CASE("who avoids all that may be used gets one that is ejected, which is on trial then") {
+    deployment blue;
+    blue.update(of({"a", "b", "c"}), allow(1, 10));
+    eject(blue, "a");
+    caller who, next, last;
+    const auto b = take_at(blue, "b"), c = take_at(blue, "c");
+    who.avoid(b.where());
+    CHECK(ask(blue, who) == "queued"); // there is c still
+    CHECK(standings_in(blue)["a"] == "ejected");
+    REQUIRE(blue.abandon(who));
+
+    for (auto* each : {&who, &next, &last}) {
+        each->avoid_none();
+        each->avoid(b.where());
+        each->avoid(c.where());
+    }
+    std::vector<slot> held;
+    CHECK(ask(blue, who, &held) == "a");
+    CHECK(standings_in(blue)["a"] == "half_open");
+    CHECK(ask(blue, next) == "queued"); // one at a time
+    CHECK(ask(blue, last) == "queued");
+    SECTION("it answers") {
+        held[0].release(outcome::answered);
+        CHECK(standings_in(blue)["a"] == "ready");
+    }
+    SECTION("nobody knows") { held[0].release(outcome::untold); }
+    REQUIRE(next.wakes == 1);
+    CHECK(last.wakes == 0);
+    next.take().release(outcome::answered);
+    REQUIRE(last.wakes == 1);
+    CHECK(name_of(last.take()) == "a");
+}
+
+TEST_CASE("without waiting, too, who avoids all others gets one that is ejected") {
+    deployment blue;
+    blue.update(of({"a", "b"}), no_cap);
+    eject(blue, "a");
+    caller who;
+    who.avoid(take(blue).where());
+    auto got = blue.reserve_now(start, &who);
+    REQUIRE(got);
+    CHECK(name_of(*got) == "a");
+    got->release(outcome::failed);
+    CHECK(standings_in(blue)["a"] == "ejected"); // it had its chance, and there is another one
+    CHECK(name_of(take(blue)) == "b");
+}
+
+TEST_CASE("those who have been somewhere are served in the order in which they came back") {
+    deployment blue;
+    blue.update(of({"a", "b"}), allow(1, 10));
+    auto a = take(blue), b = take(blue);
+    REQUIRE(name_of(a) == "a");
+    caller newcomer, first, second;
+    CHECK(ask(blue, newcomer) == "queued");
+    first.avoid(a.where());
+    second.avoid(a.where());
+    CHECK(ask(blue, first) == "queued");
+    CHECK(ask(blue, second) == "queued");
+    b.release();
+    REQUIRE(first.wakes == 1);
+    CHECK(second.wakes == 0);
+    first.take().release();
+    REQUIRE(second.wakes == 1);
+    CHECK(newcomer.wakes == 0);
+    second.take().release();
+    REQUIRE(newcomer.wakes == 1);
+    newcomer.take().release();
+}
+
 TEST_CASE("who waits is served when an ejection ends") {
     deployment blue;
     blue.update(of({"a", "b"}), allow(1, 10));
