@@ -91,7 +91,9 @@ failure exchange<Stream>::final_word(const failure& why) const {
 template <class Stream>
 typename exchange<Stream>::further_try exchange<Stream>::next_try(const failure& why) const {
     using telemetry::retry_reason;
-    if (now_.attempts >= most_tries || client_.out.empty()) return {};
+    if (client_.out.empty()) return {};
+    // The second at the same replica is not one of them: with a replica that had refused before, none would be left.
+    if (now_.attempts >= most_tries + (now_.repeated == try_at::same_replica ? 1 : 0)) return {};
     if (now_.turned_away) return {try_at::another_replica, retry_reason::busy, true, true};
     if (why.kind == fault::connect_failed || why.kind == fault::connect_timeout)
         return {try_at::another_replica, retry_reason::unsent, false};

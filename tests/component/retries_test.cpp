@@ -152,6 +152,28 @@ TEST_CASE("a replica that shuts down may reset a reused connection and the new o
     CHECK(attempts(proxy.next_record()) == 3);
 }
 
+TEST_CASE("a new connection to the same replica takes nothing from the three replicas that are tried") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    scripted_replica ends([](conversation& with) {
+        if (with.number() == 0) {
+            with.read_request();
+            with.send(ok("first"));
+        }
+        with.read_head();
+        with.reset();
+    });
+    scripted_replica good(echo);
+    checked_proxy proxy(what, over_ports({refusing_port(), ends.port(), good.port()}));
+    test_client client(proxy.port(), proxy.terms());
+    REQUIRE(client.ask(post("1")).body == "first"); // refused by the first of them, as all that begin there
+    REQUIRE(client.ask(post("2")).body == "2");
+    CHECK(client.ask(post("3")).body == "3");
+    proxy.next_record();
+    proxy.next_record();
+    CHECK(attempts(proxy.next_record()) == 4);
+}
+
 TEST_CASE("never after a byte of the reply, and never without the whole body at hand") {
     const auto what = GENERATE(over::tls, over::plain);
     INFO(to_string(what));
