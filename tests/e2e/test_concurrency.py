@@ -337,7 +337,7 @@ class Gunicorn:
         self._server.stop()
         running = most = 0
         for line in self.events.wait_end():
-            running += 1 if line.startswith("begin ") else -1
+            running += {"begin": 1, "end": -1, "sent": 0}[line.split()[0]]
             most = max(most, running)
         assert running == 0
         return most
