@@ -151,8 +151,9 @@ app::exit_code make_key() {
     }
 }
 
-app::exit_code reload(const std::string& admin) {
-    const auto reply = control::ask_admin(admin, "POST", "/reload");
+// Has the scoregate at `admin` do what `path` is for, and prints its answer.
+app::exit_code tell(const std::string& admin, const std::string& path) {
+    const auto reply = control::ask_admin(admin.empty() ? control::default_admin_url : admin, "POST", path);
     if (!reply) {
         std::fprintf(stderr, "scoregate: %s\n", reply.error().c_str());
         return app::failed;
@@ -248,6 +249,11 @@ int main(int argc, char** argv) {
                                                           "again");
     reload_command.add_option("--admin", given.admin, "Its admin port; http://127.0.0.1:9001 if not given")
         ->type_name("URL");
+    auto& drain_command =
+        *line.add_subcommand("drain", "Has a running scoregate finish its requests and end, as SIGTERM "
+                                      "does");
+    drain_command.add_option("--admin", given.admin, "Its admin port; http://127.0.0.1:9001 if not given")
+        ->type_name("URL");
     auto& version_command = *line.add_subcommand("version", "Prints the version");
 
     try {
@@ -263,7 +269,8 @@ int main(int argc, char** argv) {
     }
     if (generate_command.parsed()) return make_key();
     if (dev_command.parsed()) return make_certificates(given);
-    if (reload_command.parsed()) return reload(given.admin.empty() ? control::default_admin_url : given.admin);
+    if (reload_command.parsed()) return tell(given.admin, "/reload");
+    if (drain_command.parsed()) return tell(given.admin, "/drain");
     if (inspect_command.parsed()) return inspect_certificates(given);
     if (given.config.empty()) {
         std::fprintf(stderr, "scoregate: --config FILE is needed; scoregate --help says more\n");

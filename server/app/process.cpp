@@ -180,7 +180,7 @@ base::task<> process::follow_signals() {
             told_to_end_ = true;
             base::spawn(where(), tasks_, drain());
         } else if (!std::exchange(told_to_end_, true)) {
-            telemetry::log().info("draining already, for the successor");
+            telemetry::log().info("draining already");
         } else {
             telemetry::log().warn("a second signal: ending now");
             cut();
@@ -206,6 +206,14 @@ base::task<config::problems> process::reload() {
 }
 
 base::task<> process::reload_for_signal() { static_cast<void>(co_await reload()); }
+
+// By who may say so more than once, and after whom a first signal is still to come: neither ends it now.
+void process::ask_to_drain() {
+    if (stage_ == stage::starting)
+        loop_.stop();
+    else if (stage_ == stage::serving)
+        base::spawn(where(), tasks_, drain());
+}
 
 // Readiness off, a grace in which everything is still served, no new connections, requests in flight finish, cut.
 base::task<> process::drain() {

@@ -85,6 +85,7 @@ private:
     base::task<> follow_signals();
     base::task<config::problems> reload();
     base::task<> reload_for_signal();
+    void ask_to_drain();
     base::task<> drain();
     base::task<> drain_for_successor();
     base::task<> end_requests();

@@ -146,7 +146,7 @@ std::string process::status_text() const {
 
 control::admin_operations process::operations() {
     return {[this] { return stage_ == stage::serving; }, [this] { return metrics_text(); },
-            [this] { return status_text(); }, [this] { return reload(); }};
+            [this] { return status_text(); }, [this] { return reload(); }, [this] { ask_to_drain(); }};
 }
 
 std::vector<const control::reload_unit*> process::reload_units() const {

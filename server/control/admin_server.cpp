@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <unistd.h>
+#include <utility>
 
 namespace scoregate::control {
 
@@ -58,11 +59,10 @@ base::task<> admin_server::accept() {
     for (;;) {
         base::tcp_socket socket(where_);
         const auto [ec] = co_await acceptor_.async_accept(socket, base::awaited);
+        const bool taken = !ec && serving_.inside() <= most_connections;
+        if (taken) base::spawn(where_, serving_, serve(std::move(socket)));
         if (left_) co_return;
-        if (!ec && serving_.inside() <= most_connections) {
-            base::spawn(where_, serving_, serve(std::move(socket)));
-            continue;
-        }
+        if (taken) continue;
         // Out of descriptors, or too many at once: a moment later is soon enough.
         pause.expires_after(std::chrono::milliseconds(100));
         co_await pause.async_wait(base::awaited);
@@ -90,6 +90,7 @@ base::task<> admin_server::serve(base::tcp_socket socket) {
         keep_alive = reply.keep_alive();
         stream.expires_after(longest_wait);
         const auto [unsent, m] = co_await http::async_write(stream, reply, base::awaited);
+        if (std::exchange(to_drain_, false)) does_.drain();
         if (unsent) break;
     }
     stream.socket().shutdown(base::tcp_socket::shutdown_send, ec);
@@ -116,7 +117,7 @@ base::task<admin_server::response> admin_server::answer(request asked, bool from
     const auto host = asked[http::field::host];
     const bool reads = asked.method() == http::verb::get || asked.method() == http::verb::head;
     const bool open = path == "/healthz" || path == "/readyz" || path == "/metrics";
-    const bool changes = path == "/reload";
+    const bool changes = path == "/reload" || path == "/drain";
 
     if (!believed({host.data(), host.size()}))
         say(http::status::forbidden, "text/plain",
@@ -126,7 +127,10 @@ base::task<admin_server::response> admin_server::answer(request asked, bool from
     else if (changes ? asked.method() != http::verb::post : !reads) {
         say(http::status::method_not_allowed, "text/plain", "Wrong method\n");
         reply.set(http::field::allow, changes ? "POST" : "GET, HEAD");
-    } else if (path == "/healthz")
+    } else if (changes && asked.count(http::field::origin) != 0)
+        // A browser sends it with every POST: any page may have one sent to an IP literal.
+        say(http::status::forbidden, "text/plain", "Not for web pages\n");
+    else if (path == "/healthz")
         say(http::status::ok, "text/plain", "alive\n");
     else if (path == "/readyz") {
         const bool ready = does_.ready();
@@ -140,8 +144,11 @@ base::task<admin_server::response> admin_server::answer(request asked, bool from
         const auto problems = co_await does_.reload();
         say(problems.empty() ? http::status::ok : http::status::unprocessable_entity, "application/json",
             to_json(problems));
+    } else if (path == "/drain") {
+        to_drain_ = true;
+        say(http::status::ok, "application/json", "{\"result\": \"draining\"}\n");
     } else
-        say(http::status::not_found, "text/plain", "GET /healthz, /readyz, /metrics, /status; POST /reload\n");
+        say(http::status::not_found, "text/plain", "GET /healthz, /readyz, /metrics, /status; POST /reload, /drain\n");
 
     reply.content_length(reply.body().size());
     if (asked.method() == http::verb::head) reply.body().clear();

@@ -1,5 +1,5 @@
-// The admin port: health, readiness, metrics, status, reload. Beast's own server side on the control thread, far from
-// the data path. What tells more than health and counts is answered to loopback only, and only under a Host that a
+// The admin port: health, readiness, metrics, status, reload, drain. Beast's own server side on the control thread, far
+// from the data path. What tells more than health and counts is answered to loopback only, and only under a Host that a
 // browser cannot be tricked into (DNS rebinding).
 #pragma once
 
@@ -22,6 +22,7 @@ struct admin_operations {
     std::function<std::string()> metrics;
     std::function<std::string()> status;
     std::function<base::task<config::problems>()> reload; // empty result: in force
+    std::function<void()> drain;                          // after the answer to who asked; may be more than once
 };
 
 class admin_server {
@@ -31,7 +32,7 @@ public:
     admin_server(base::executor where, int descriptor, std::vector<std::string> hosts, admin_operations does);
 
     void start();
-    // Leaves the socket to another process that shares it; connections that are open end after their next reply.
+    // Leaves the socket to another process that shares it; connections that it has accepted end after their next reply.
     void leave();
 
 private:
@@ -49,6 +50,7 @@ private:
     admin_operations does_;
     base::gate serving_;
     bool left_ = false;
+    bool to_drain_ = false; // once the answer is written
 };
 
 } // namespace scoregate::control

@@ -375,7 +375,8 @@ def test_words_that_are_missing_or_too_many_are_told(words):
     (("cert", "inspect"), ("--cert", "--key", "--secret", "--config", "--cname")),
     (("cert", "install"), ("--cert", "--key", "--cname", "--config", "--admin")),
     (("reload",), ("--admin",)),
-], ids=["inspect", "install", "reload"])
+    (("drain",), ("--admin",)),
+], ids=["inspect", "install", "reload", "drain"])
 def test_help(words, told):
     done = command(*words, "--help")
     assert done.returncode == 0

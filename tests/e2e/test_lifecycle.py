@@ -1,18 +1,20 @@
 """Stopping without losing a request, changing the configuration under load, living through a lack of descriptors."""
 import errno
 import http.client
+import json
 import os
 import pathlib
 import resource
 import signal
 import socket
+import threading
 import time
 
 import pytest
 
 from process import wait_until
 from replica import Replica
-from scoregate import begin_reply, exchange, read_reply, send, service
+from scoregate import Scoregate, begin_reply, command, configuration, exchange, read_reply, send, service
 
 PATH = "/api/v1/service/stream/score"
 
@@ -100,6 +102,78 @@ def test_a_client_that_leaves_during_a_drain_ends_it(start, replica, cap):
     wait_until(lambda: gate.refuses_connections(gate.https))
     client.close()
     assert gate.wait(timeout=3) == 0
+
+
+def test_drain_by_command_loses_no_request(start):
+    """Each client asks again and again on one connection, until a reply says that it was the last."""
+    arrived = threading.Barrier(5)  # four requests, and the test
+    go_on = threading.Event()
+
+    def answer(request):
+        body = request.body()
+        if body == b"0":
+            arrived.wait(10)
+            go_on.wait(10)
+        request.reply(body)
+
+    with Replica(answer) as replica:
+        gate = start({"stream": service(replica.url)}, workers=2)
+        failed, counts = [], [0] * 4
+
+        def ask(number):
+            try:
+                with gate.tls_socket() as sock:
+                    while True:
+                        send(sock, "POST", PATH, str(counts[number]))
+                        reply = read_reply(sock, "POST")
+                        assert (reply.status, reply.body) == (200, str(counts[number]).encode()), reply
+                        counts[number] += 1
+                        if reply.headers["Connection"] == "close":
+                            return
+            except Exception as error:  # whatever it is, a client saw it
+                failed.append(f"client {number}, request {counts[number]}: {error!r}")
+
+        clients = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
+        for each in clients:
+            each.start()
+        arrived.wait(10)
+        for _ in range(2):  # who asks twice does not mean "now"
+            done = command("drain", "--admin", gate.admin_url)
+            assert done.returncode == 0, done.stderr
+            assert json.loads(done.stdout) == {"result": "draining"}
+        wait_until(lambda: gate.refuses_connections(gate.https))
+        assert gate.ask_admin("/readyz").status == 503
+        gate.signal(signal.SIGTERM)  # as an orchestrator does when its hook has run
+        gate.stderr.wait_for("draining already")
+        go_on.set()
+        for each in clients:
+            each.join(10)
+        assert failed == [] and counts == [1] * 4
+        assert gate.wait() == 0
+    assert gate.stderr.text.count("readiness is off") == 1
+    gone = command("drain", "--admin", gate.admin_url)
+    assert gone.returncode == 1 and "no scoregate answers" in gone.stderr
+
+
+def test_a_drain_before_it_serves_ends_it(tmp_path, ecdsa):
+    """While it waits for the first answer of DNS."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent, socket.create_server(("127.0.0.1", 0)) as admin:
+        silent.bind(("127.0.0.1", 0))
+        address = "127.0.0.1:%d" % admin.getsockname()[1]
+        admin.close()
+        settings = configuration({"stream": service("http://model.example:80")}, ecdsa, admin={"listen": address},
+                                 dns={"servers": ["127.0.0.1:%d" % silent.getsockname()[1]]})
+        gate = Scoregate(tmp_path, settings, ecdsa)
+        gate.admin_url = f"http://{address}"
+        try:
+            silent.settimeout(10)
+            silent.recv(512)  # the question
+            done = command("drain", "--admin", gate.admin_url)
+            assert (done.returncode, json.loads(done.stdout)) == (0, {"result": "draining"})
+            assert gate.wait() == 0
+        finally:
+            gate.stop()
+        assert "serves with" not in gate.stderr.text
 
 
 def test_sigint_drains_too(gate):

@@ -26,7 +26,7 @@ TEST_CASE("the admin port of a running scoregate is asked") {
     REQUIRE(bound.has_value());
     base::asio::io_context loop{1};
     admin_server server(loop.get_executor(), bound->descriptor, {},
-                        {[] { return true; }, [] { return ""; }, [] { return "{}"; }, refuse});
+                        {[] { return true; }, [] { return ""; }, [] { return "{}"; }, refuse, [] {}});
     server.start();
     std::thread serving([&] { loop.run(); });
     const auto url = "http://" + bound->address;

@@ -8,7 +8,9 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include <atomic>
 #include <thread>
+#include <unistd.h>
 
 using namespace scoregate;
 using namespace scoregate::control;
@@ -34,7 +36,8 @@ public:
         : address_(address),
           server_(io_.get_executor(), listen_on(address, port_), std::move(hosts),
                   {[this] { return ready; }, [] { return std::string("scoregate_up 1\n"); },
-                   [] { return std::string("{\"version\":\"x\"}\n"); }, [this] { return reload(); }}) {
+                   [] { return std::string("{\"version\":\"x\"}\n"); }, [this] { return reload(); },
+                   [this] { ++drains; }}) {
         server_.start();
     }
     ~fixture() {
@@ -46,6 +49,7 @@ public:
     bool ready = true;
     config::problems problems{};
     int reloads = 0;
+    std::atomic<int> drains{0};
 
     reply ask(http::verb verb, const std::string& target, const std::string& host = "localhost:9001") {
         http::request<http::string_body> request(verb, target, 11);
@@ -105,7 +109,7 @@ TEST_CASE("what is shown at each path") {
     CHECK(type_of(status) == "application/json");
     CHECK(status.body() == "{\"version\":\"x\"}\n");
     CHECK(status[http::field::cache_control] == "no-store");
-    for (const std::string unknown : {"/", "/statusx", "/status/", "/metrics/x", "/drain"})
+    for (const std::string unknown : {"/", "/statusx", "/status/", "/metrics/x", "/drains"})
         CHECK(status_of(admin.ask(http::verb::get, unknown)) == 404);
 }
 
@@ -144,6 +148,63 @@ TEST_CASE("methods: reading reads, POST /reload reloads") {
     CHECK(admin.reloads == 1);
     CHECK(nlohmann::json::parse(done.body()) ==
           nlohmann::json{{"result", "in force"}, {"problems", nlohmann::json::array()}});
+}
+
+TEST_CASE("POST /drain drains, as often as it is asked for") {
+    fixture admin;
+    const auto wrong = admin.ask(http::verb::get, "/drain");
+    CHECK(status_of(wrong) == 405);
+    CHECK(wrong[http::field::allow] == "POST");
+    CHECK(admin.drains == 0);
+    for (int asked = 1; asked != 3; ++asked) {
+        const auto done = admin.ask(http::verb::post, "/drain");
+        CHECK(status_of(done) == 200);
+        CHECK(nlohmann::json::parse(done.body()) == nlohmann::json{{"result", "draining"}});
+        CHECK(status_of(admin.ask(http::verb::get, "/healthz")) == 200); // the answer comes before the drain
+        CHECK(admin.drains == asked);
+    }
+}
+
+// A page may send a POST to 127.0.0.1 without asking, though it cannot read the answer.
+TEST_CASE("what changes something is not done for a web page") {
+    fixture admin;
+    for (const std::string path : {"/reload", "/drain"})
+        for (const std::string origin : {"http://evil.example", "null"}) {
+            http::request<http::empty_body> request(http::verb::post, path, 11);
+            request.set(http::field::host, "127.0.0.1:9001");
+            request.set(http::field::origin, origin);
+            request.prepare_payload();
+            auto socket = admin.connect();
+            http::write(socket, request);
+            CHECK(status_of(fixture::read(socket, http::verb::post)) == 403);
+        }
+    CHECK(admin.reloads == 0);
+    CHECK(admin.drains == 0);
+}
+
+TEST_CASE("a connection that is accepted while the socket is left is served") {
+    asio::io_context io{1};
+    std::uint16_t port = 0;
+    const int listening = listen_on("127.0.0.1", port);
+    const int successors = ::dup(listening);
+    admin_server server(io.get_executor(), listening, {},
+                        {[] { return true; }, [] { return std::string(); }, [] { return std::string(); }, {}, [] {}});
+    base::tcp_socket client(io);
+    client.connect({asio::ip::make_address("127.0.0.1"), port});
+    asio::write(client, asio::buffer(std::string("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")));
+    server.start();
+    io.run_one(); // the accept has succeeded, and whoever waits for it is not told yet
+    server.leave();
+
+    std::string answer;
+    base::error_code ended;
+    asio::async_read(client, asio::dynamic_buffer(answer), [&](base::error_code ec, std::size_t) { ended = ec; });
+    io.run();
+    CHECK(ended == asio::error::eof);
+    CHECK(answer.starts_with("HTTP/1.1 200 "));
+    CHECK(answer.find("Connection: close") != std::string::npos);
+    CHECK(::accept4(successors, nullptr, nullptr, SOCK_NONBLOCK) < 0); // so it was not left in the queue
+    ::close(successors);
 }
 
 TEST_CASE("a refused reload lists every problem") {
