@@ -17,12 +17,19 @@ namespace {
 
 constexpr int waiting_successors = 8;
 constexpr std::chrono::milliseconds pause_when_exhausted{100};
+constexpr std::chrono::seconds between_looks{1};
 
 } // namespace
 
 handover_port::handover_port(base::executor where, std::string path, std::function<offer()> made,
-                             std::function<void(pid_t, std::vector<std::size_t>)> done)
-    : where_(where), path_(std::move(path)), made_(std::move(made)), done_(std::move(done)), listening_(where) {}
+                             std::function<void(pid_t, std::vector<std::size_t>)> done, std::function<void()> undone)
+    : where_(where),
+      path_(std::move(path)),
+      made_(std::move(made)),
+      done_(std::move(done)),
+      undone_(std::move(undone)),
+      listening_(where),
+      next_look_(where) {}
 
 handover_port::~handover_port() { close(); }
 
@@ -51,7 +58,10 @@ bool handover_port::publish() {
     base::error_code ec;
     listening_.close(ec); // the former, after reclaim()
     listening_.assign(prepared_.release(), ec);
-    if (!std::exchange(published_, true)) base::spawn(where_, gate_, accept());
+    if (!std::exchange(published_, true)) {
+        base::spawn(where_, gate_, accept());
+        base::spawn(where_, gate_, keep_name());
+    }
     return !ec;
 }
 
@@ -59,8 +69,22 @@ void handover_port::close() {
     if (std::exchange(closed_, true)) return;
     if (!temporary_.empty()) ::unlink(temporary_.c_str());
     if (published_ && path_is_ours()) ::unlink(path_.c_str());
+    next_look_.cancel();
     base::error_code ec;
     listening_.close(ec);
+}
+
+// A predecessor that is told to end just when the path becomes ours may remove it as its own: between its look and its
+// unlink() the name may change. And whoever cleans that folder may.
+base::task<> handover_port::keep_name() {
+    while (!closed_) {
+        next_look_.expires_after(between_looks);
+        co_await next_look_.async_wait(base::awaited);
+        struct stat there {};
+        if (closed_ || successor_ || ::lstat(path_.c_str(), &there) == 0 || errno != ENOENT) continue;
+        telemetry::log().warn("{} has been removed: it is made again", path_);
+        if (!reclaim()) co_return;
+    }
 }
 
 bool handover_port::path_is_ours() const {
@@ -69,11 +93,12 @@ bool handover_port::path_is_ours() const {
 }
 
 // A successor takes the path just before it says that it serves. If it dies in between, the path leads nowhere.
-void handover_port::reclaim() {
-    if (closed_ || path_is_ours()) return;
+bool handover_port::reclaim() {
+    if (closed_ || path_is_ours()) return true;
     const auto wrong = prepare();
-    if (wrong || !publish())
-        telemetry::log().error("no successor can take over any more: {}", wrong ? *wrong : std::strerror(errno));
+    if (!wrong && publish()) return true;
+    telemetry::log().error("no successor can take over any more: {}", wrong ? *wrong : std::strerror(errno));
+    return false;
 }
 
 base::task<> handover_port::accept() {
@@ -116,6 +141,7 @@ base::task<> handover_port::hand_over(descriptor to, pid_t successor) {
     if (!taken) {
         telemetry::log().warn("process {} has ended before it served: this one goes on", successor);
         reclaim();
+        undone_();
         co_return;
     }
     close();

@@ -25,9 +25,11 @@ struct offer {
 class handover_port {
 public:
     // `made`: what is handed over, asked anew for each successor. `done`: the successor serves, with those sockets;
-    // the port has closed by then, its name is the successor's.
+    // the port has closed by then, its name is the successor's. `undone`: it has ended before, and may have changed
+    // the state of the sockets.
     handover_port(base::executor where, std::string path, std::function<offer()> made,
-                  std::function<void(pid_t successor, std::vector<std::size_t> taken)> done);
+                  std::function<void(pid_t successor, std::vector<std::size_t> taken)> done,
+                  std::function<void()> undone);
     handover_port(const handover_port&) = delete;
     handover_port& operator=(const handover_port&) = delete;
     // Removes its names from the file system, as far as they are its own.
@@ -46,17 +48,20 @@ private:
 
     base::task<> accept();
     base::task<> hand_over(descriptor to, pid_t successor);
-    void reclaim();
+    base::task<> keep_name();
+    bool reclaim();
     bool path_is_ours() const;
 
     base::executor where_;
     std::string path_, temporary_; // temporary_: empty once it has been renamed
     std::function<offer()> made_;
     std::function<void(pid_t, std::vector<std::size_t>)> done_;
+    std::function<void()> undone_;
     descriptor prepared_;
     waitable listening_;
     struct stat file_ {}; // of the name that listening_ is bound to
     std::optional<pid_t> successor_;
+    base::tick_timer next_look_; // at our name
     base::gate gate_;
     bool published_ = false, closed_ = false;
 };

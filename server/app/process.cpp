@@ -65,7 +65,8 @@ exit_code process::run() {
     base::spawn(where(), tasks_, start());
     loop_.run();
     end();
-    return was_cut_ ? failed : clean;
+    // A supervisor that restarts what has failed must let be who was followed: started again it would take over.
+    return start_failed_ || (was_cut_ && !followed_) ? failed : clean;
 }
 
 bool process::open_access_log() {
@@ -88,7 +89,13 @@ base::task<> process::start() {
         if (!predecessor_) admin_->start();
     }
     co_await names_.learn(settings_);
+    if (!listen()) {
+        loop_.stop();
+        co_return;
+    }
+    assembly_.assume_ready(predecessor_.has_value());
     const auto first = reloader_.build();
+    assembly_.assume_ready(false);
     first_contexts_.resize(core_count_); // without TLS nothing was published
     for (unsigned i = 0; i < core_count_; ++i) {
         auto* const channel = access_log_ ? &access_log_->at(i) : nullptr;
@@ -99,10 +106,11 @@ base::task<> process::start() {
     for (const auto& each : entries_) {
         listeners_.push_back(
             std::make_unique<proxy::listener>(*cores_.front(), dealing_, each.socket.descriptor, each.through));
-        if (insecure_ && each.through == proxy::entrance::https)
+        if (!insecure_ || each.through != proxy::entrance::https) continue;
+        if (predecessor_)
+            listeners_.back()->hold(); // it goes on there if this process does not come to serve
+        else
             listeners_.back()->pause();
-        else if (!listen_again(each.socket.descriptor)) // where TLS was off before, the socket is not listening
-            telemetry::log().error("cannot listen on {}: {}", each.socket.address, std::strerror(errno));
     }
     for (auto& core : cores_) threads_.emplace_back([&core = *core] { core.run(); });
     cores_.front()->post([this] {
@@ -115,6 +123,16 @@ base::task<> process::start() {
     base::spawn(where(), tasks_, reloader_.follow_file());
     base::spawn(where(), tasks_, tls_.follow());
     base::spawn(where(), tasks_, keys_.follow());
+}
+
+// Where TLS was off before, the socket of the https port does not listen.
+bool process::listen() {
+    for (const auto& each : entries_) {
+        if ((insecure_ && each.through == proxy::entrance::https) || listen_again(each.socket.descriptor)) continue;
+        telemetry::log().error("cannot listen on {}: {}", each.socket.address, std::strerror(errno));
+        start_failed_ = true;
+    }
+    return !start_failed_;
 }
 
 void process::announce() const {
@@ -152,6 +170,12 @@ void process::publish(std::vector<tls::ssl_ctx_ptr> contexts) {
 // The port that does not score any more refuses connections; the cores have been told by then what the other one is.
 void process::open_scoring_port() {
     if (cores_.empty() || stage_ > stage::grace) return; // start() will; or none is open any more
+    if (predecessor_) return;                            // serves() will
+    settle_scoring_port();
+    announce();
+}
+
+void process::settle_scoring_port() {
     cores_.front()->post([this, insecure = insecure_] {
         for (std::size_t i = 0; i < listeners_.size(); ++i) {
             if (entries_[i].through != proxy::entrance::https) continue;
@@ -161,7 +185,13 @@ void process::open_scoring_port() {
                 listeners_[i]->resume();
         }
     });
-    announce();
+}
+
+// A successor that has not come to serve may have had another mind about TLS.
+void process::reassert_listeners() {
+    cores_.front()->post([this] {
+        for (auto& each : listeners_) each->reassert();
+    });
 }
 
 base::task<> process::follow_signals() {

@@ -81,6 +81,7 @@ private:
     void hand_over(pid_t successor, const std::vector<std::size_t>& taken);
     bool open_access_log();
     base::task<> start();
+    bool listen();
     void announce() const;
     base::task<> follow_signals();
     base::task<config::problems> reload();
@@ -95,9 +96,12 @@ private:
     void publish(std::shared_ptr<const routing::snapshot>);
     void publish(std::vector<tls::ssl_ctx_ptr>);
     void open_scoring_port();
+    void settle_scoring_port();
+    void reassert_listeners();
 
     // What the admin port shows (process_reports.cpp).
     control::admin_operations operations();
+    bool is_ready() const;
     std::string metrics_text() const;
     std::string status_text() const;
     std::vector<std::string> scoring_uris() const;
@@ -142,12 +146,13 @@ private:
     std::vector<std::size_t> taken_;         // of the predecessor's
     std::optional<handover_port> successors_;
     std::vector<bool> handed_over_; // by the place in entries_: the successor accepts there
+    bool followed_ = false;         // by a successor that serves
     std::unique_ptr<control::admin_server> admin_;
     std::vector<std::thread> threads_;
     base::tick_timer drain_timer_;
     stage stage_ = stage::starting;
     std::size_t cores_emptied_ = 0;
-    bool was_cut_ = false, told_to_end_ = false;
+    bool was_cut_ = false, told_to_end_ = false, start_failed_ = false;
 };
 
 } // namespace scoregate::app

@@ -115,7 +115,7 @@ std::string process::status_text() const {
     status["started_at"] = to_text(started_at_);
     status["uptime_s"] =
         std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now() - started_at_).count();
-    status["ready"] = stage_ == stage::serving;
+    status["ready"] = is_ready();
     status["draining"] = stage_ == stage::grace || stage_ == stage::draining;
     status["workers"] = core_count_;
     std::size_t connections = 0;
@@ -144,9 +144,12 @@ std::string process::status_text() const {
     return status.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
+// Who still asks here after a hand-over asks about the address, and there the successor is ready.
+bool process::is_ready() const { return stage_ == stage::serving || followed_; }
+
 control::admin_operations process::operations() {
-    return {[this] { return stage_ == stage::serving; }, [this] { return metrics_text(); },
-            [this] { return status_text(); }, [this] { return reload(); }, [this] { ask_to_drain(); }};
+    return {[this] { return is_ready(); }, [this] { return metrics_text(); }, [this] { return status_text(); },
+            [this] { return reload(); }, [this] { ask_to_drain(); }};
 }
 
 std::vector<const control::reload_unit*> process::reload_units() const {

@@ -28,7 +28,8 @@ bool process::meet_predecessor() {
         predecessor_ = std::move(*asked);
         successors_.emplace(
             where(), *before_.takeover, [this] { return offer_sockets(); },
-            [this](pid_t successor, const std::vector<std::size_t>& taken) { hand_over(successor, taken); });
+            [this](pid_t successor, const std::vector<std::size_t>& taken) { hand_over(successor, taken); },
+            [this] { reassert_listeners(); });
         if (const auto wrong = successors_->prepare()) {
             telemetry::log().error("{}", *wrong);
             return false;
@@ -44,6 +45,10 @@ std::optional<listening> process::open(const request_to_listen& wanted, std::opt
     if (place) {
         auto& found = found_[*place];
         if (found.asked) taken_.push_back(*place);
+        if (found.asked && found.asked->configured != wanted.configured && found.bound != wanted.configured)
+            telemetry::log().warn("{} is taken over for {}: IPv6 is not accepted until scoregate has been stopped and "
+                                  "started again",
+                                  config::to_text(found.bound), config::to_text(wanted.configured));
         return listening{found.socket.release(), config::to_text(found.bound), wanted.configured};
     }
     auto opened = listen_on(wanted.configured);
@@ -130,6 +135,7 @@ void process::serves() {
     else
         telemetry::log().warn("process {} has ended before it was told to", predecessor_->process());
     predecessor_.reset();
+    settle_scoring_port();
 }
 
 offer process::offer_sockets() const {
@@ -151,6 +157,7 @@ offer process::offer_sockets() const {
 void process::hand_over(pid_t successor, const std::vector<std::size_t>& taken) {
     if (stage_ > stage::grace) return;
     telemetry::log().info("process {} has taken over {} listening sockets", successor, taken.size());
+    followed_ = true;
     handed_over_.assign(entries_.size(), false);
     for (const auto place : taken) {
         if (place < entries_.size())

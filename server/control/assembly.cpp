@@ -103,7 +103,9 @@ std::shared_ptr<const routing::snapshot> assembly::build(const config::settings&
                     if (text.tls && proof != trust.end()) found.trust = proof->second;
                     replicas.push_back(std::move(found));
                 }
-            own.replicas->update(std::move(replicas), admission_of(each));
+            auto allowed = admission_of(each);
+            allowed.assumed_ready = assume_ready_;
+            own.replicas->update(std::move(replicas), allowed);
             own.terms = terms_of(each, own.terms);
             made.targets.push_back(
                 {each.name, each.settings, each.host_header.value_or(""), own.replicas, own.metrics});

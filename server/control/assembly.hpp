@@ -35,6 +35,10 @@ public:
     std::shared_ptr<const routing::snapshot> build(const config::settings&, const discovery&,
                                                    const credential_lookup& credentials_of, const trust_map& trust);
 
+    // Whether replicas that are new in snapshots built from here on count as ready before a probe has said so: those
+    // of a process that takes over, whose predecessor has been using them until this moment.
+    void assume_ready(bool assumed) { assume_ready_ = assumed; }
+
     // How a deployment of the last snapshot is.
     routing::deployment::state state_of(const std::string& service, const std::string& deployment) const;
     // Of the services and deployments that the last snapshot has.
@@ -71,6 +75,7 @@ private:
     };
 
     unsigned cores_;
+    bool assume_ready_ = false;
     std::map<key, live> live_;
     std::map<key, leaving> leaving_;
 };

@@ -30,11 +30,14 @@ listener::listener(core& on, const dealing& to, int descriptor, entrance through
 void listener::start() { base::spawn(on_.where(), on_.accepting, accept()); }
 
 void listener::stop() {
-    // What the kernel has completed for us is ours to serve: a close would reset it. Bounded, as new ones may keep
-    // coming.
-    for (int taken = 0; !stopped_ && !paused_ && taken < queue_length; taken += most_at_once)
-        if (accept_queued() != queue::more) break;
+    if (!stopped_ && state_ == state::accepting) accept_all_queued();
     close();
+}
+
+// What the kernel has completed for us is ours to serve: a close would reset it. Bounded, as new ones may keep coming.
+void listener::accept_all_queued() {
+    for (int taken = 0; taken < queue_length; taken += most_at_once)
+        if (accept_queued() != queue::more) break;
 }
 
 void listener::leave() { close(); }
@@ -53,29 +56,40 @@ void listener::close() {
 // Linux takes a listening socket out of service by shutdown() and back into it by listen(), and keeps the address bound
 // meanwhile (inet_shutdown of its sources; tcp(7) does not say).
 void listener::pause() {
-    if (std::exchange(paused_, true)) return;
-    accept_queued();
+    if (stopped_ || std::exchange(state_, state::refusing) == state::refusing) return;
+    accept_all_queued();
     ::shutdown(acceptor_.native_handle(), SHUT_RDWR);
 }
 
 void listener::resume() {
-    if (!std::exchange(paused_, false)) return;
-    base::error_code ec;
-    acceptor_.listen(queue_length, ec);
-    if (ec) telemetry::log().error("cannot listen again: {}", ec.message());
+    if (stopped_ || std::exchange(state_, state::accepting) == state::accepting) return;
+    reassert();
     pause_.cancel();
+}
+
+void listener::hold() { state_ = state::holding; }
+
+void listener::reassert() {
+    if (stopped_ || state_ == state::holding) return;
+    if (state_ == state::refusing) {
+        ::shutdown(acceptor_.native_handle(), SHUT_RDWR);
+        return;
+    }
+    base::error_code ec;
+    acceptor_.listen(queue_length, ec); // of one that listens: changes nothing
+    if (ec) telemetry::log().error("cannot listen again: {}", ec.message());
 }
 
 base::task<> listener::accept() {
     while (!stopped_) {
-        if (paused_) {
+        if (state_ != state::accepting) {
             pause_.expires_at(base::tick_timer::time_point::max());
             co_await pause_.async_wait(base::awaited);
             continue;
         }
         const auto [ec] = co_await acceptor_.async_wait(base::tcp_acceptor::wait_read, base::awaited);
         if (ec || stopped_) co_return;
-        if (!paused_ && accept_queued() == queue::exhausted) {
+        if (state_ == state::accepting && accept_queued() == queue::exhausted) {
             pause_.expires_after(pause_when_exhausted);
             const auto [ignored] = co_await pause_.async_wait(base::awaited);
             static_cast<void>(ignored);

@@ -32,15 +32,21 @@ public:
     void stop();
     // Closes only this process's descriptor: what is queued is for another process that shares the socket.
     void leave();
-    // Refuses connections, as a port that nobody listens on, until resume(). The address stays ours. May be called
-    // before start().
+    // Takes what is queued to serve it, and refuses connections, as a port that nobody listens on, until resume(). The
+    // address stays ours. This concerns every process that shares the socket.
     void pause();
     void resume();
+    // Does not accept until pause() or resume(), and leaves the socket as it is: another process accepts there.
+    void hold();
+    // Listens or refuses as it was told to: a process that shared the socket may have changed it.
+    void reassert();
+    // Any of these may be called before start().
 
 private:
     base::task<> accept();
     enum class queue : std::uint8_t { empty, more, exhausted }; // exhausted: out of something, ask again later
     queue accept_queued();
+    void accept_all_queued();
     void close();
     void deal(int descriptor);
 
@@ -50,7 +56,9 @@ private:
     base::tick_timer pause_; // before it accepts again: for a moment, or until resume()
     entrance through_;
     telemetry::rate_limited complaint_;
-    bool paused_ = false, stopped_ = false;
+    enum class state : std::uint8_t { accepting, holding, refusing };
+    state state_ = state::accepting;
+    bool stopped_ = false;
 };
 
 } // namespace scoregate::proxy

@@ -137,6 +137,74 @@ def test_upgrades_under_load_lose_no_request(run, settings, meeting):
     assert gate.metric("scoregate_requests_total") > 0
 
 
+def test_an_upgrade_does_not_wait_for_probes(run, ecdsa, meeting):
+    """The replica scores, and its second and later probes get no answer, as of a worker that has no time for them."""
+    probed, probes = threading.Event(), []
+    over = threading.Event()
+
+    def answer(request):
+        if request.target == "/health":
+            probes.append(request)
+            if len(probes) > 1:
+                probed.set()
+                over.wait()
+            request.reply()
+        else:
+            echo(request)
+
+    with Replica(answer) as replica:
+        stream = service(replica.url, request_settings={"max_queue_wait_ms": 0})
+        stream["deployments"]["blue"]["readiness_probe"] = {"path": "/health", "period": 3600, "timeout": 3600}
+        settings = configuration({"stream": stream}, ecdsa)
+        old = serving(run(settings, "--takeover", meeting))
+        standing = lambda gate: gate.status()["services"]["stream"]["deployments"]["blue"]["replicas"][0]["standing"]
+        wait_until(lambda: standing(old) == "ready")
+        clients = Clients(old, 3)
+        try:
+            clients.wait_answers(5)
+            new = took_over(run(settings, "--takeover", meeting))
+            assert probed.wait(PATIENCE)
+            assert ended(old) == 0
+            clients.wait_answers(5)
+            assert standing(new) == "ready"
+        finally:
+            clients.stop()
+            over.set()
+        assert clients.failed == []
+
+
+def test_the_admin_port_is_ready_all_the_time(run, replica, ecdsa, meeting):
+    settings = configuration({"stream": service(replica.url)}, ecdsa)
+    old = serving(run(settings, "--takeover", meeting))
+    with old.tls_socket() as slow, old.plain_socket(old.admin) as watching:
+        send(slow, "GET", PATH)
+        request = replica.request()
+        new = run(settings, "--takeover", meeting)
+
+        def last():
+            reply = exchange(watching, "GET", "/readyz", keep=True)
+            assert reply.status == 200, new.stderr.text
+            return reply.headers["Connection"] == "close"
+
+        wait_until(last)
+        assert old.running
+        request.reply(b"old")
+        assert read_reply(slow).body == b"old"
+    assert ended(old) == 0
+
+
+def test_a_stream_that_outlasts_the_drain_is_cut_and_that_is_no_failure(run, replica, ecdsa, meeting):
+    """A supervisor that starts again what has failed would have it take over from its successor."""
+    settings = configuration({"stream": service(replica.url)}, ecdsa, timeouts={"drain_ms": 300})
+    old = serving(run(settings, "--takeover", meeting))
+    with old.tls_socket() as slow:
+        send(slow, "GET", PATH)
+        replica.request()  # and never answered
+        took_over(run(settings, "--takeover", meeting))
+        assert ended(old) == 0
+    assert "cut 1 connections" in old.stderr.text
+
+
 def test_requests_under_way_end_at_the_old_one(run, replica, ecdsa, meeting):
     settings = configuration({"stream": service(replica.url)}, ecdsa)
     old = serving(run(settings, "--takeover", meeting))
@@ -274,6 +342,52 @@ def connects(path):
             return False
 
 
+@pytest.mark.parametrize("insecure", [False, True])
+def test_a_successor_that_dies_after_it_has_changed_the_sockets(run, settings, meeting, insecure):
+    """One that wanted TLS off, or on, where it is not."""
+    gate = serving(run({**settings, "allowInsecureConnections": insecure}, "--takeover", meeting))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+        connection.settimeout(PATIENCE)
+        connection.connect(str(meeting))
+        _, descriptors, _, _ = socket.recv_fds(connection, 65536, 250)
+        with contextlib.ExitStack() as held:
+            https, *_ = [held.enter_context(socket.socket(fileno=each)) for each in descriptors]
+            port = https.getsockname()[1]
+            if insecure:
+                https.listen()
+            else:
+                https.shutdown(socket.SHUT_RDWR)
+            assert gate.refuses_connections(port) != insecure
+    gate.stderr.wait_for("this one goes on")
+    wait_until(lambda: gate.refuses_connections(port) == insecure)
+    assert (gate.plain_request if insecure else gate.request)("POST", PATH, "{}").status == 200
+
+
+def test_a_socket_that_cannot_listen_any_more_ends_the_start(run, settings, meeting):
+    """Another socket has begun to listen at its address while it was paused. The https socket, which the successor would
+    have paused, is left as it was."""
+    with unix_listener(meeting) as handing, socket.create_server(("127.0.0.1", 0)) as https, contextlib.ExitStack() as held:
+        picked, paused, other = [held.enter_context(socket.socket()) for _ in range(3)]
+        for each in (picked, paused, other):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        picked.bind(("127.0.0.1", 0))
+        paused.bind(picked.getsockname())
+        other.bind(picked.getsockname())
+        other.listen()
+        names = ["127.0.0.1:%d" % each.getsockname()[1] for each in (https, paused)]
+        settings |= {"allowInsecureConnections": True, "listen": {"https": names[:1], "http": names[1:]}}
+        new = run(settings, "--takeover", meeting)
+        connection, _ = handing.accept()
+        connection.settimeout(PATIENCE)
+        with connection:
+            offer = f"https {names[0]} {names[0]}\nhttp {names[1]} {names[1]}\n"
+            socket.send_fds(connection, [GREETING + offer.encode()], [https.fileno(), paused.fileno()])
+            assert connection.recv(4096) == b""  # it does not serve
+        assert ended(new) == 1
+        assert f"cannot listen on {names[1]}: Address already in use" in new.stderr.text
+        socket.create_connection(https.getsockname(), timeout=PATIENCE).close()
+
+
 def test_one_successor_at_a_time(run, settings, meeting):
     gate = serving(run(settings, "--takeover", meeting))
     with successor_at(meeting):
@@ -317,6 +431,16 @@ def test_where_nobody_listens_it_starts_as_usual(run, settings, meeting, stale):
     gate.signal(signal.SIGTERM)
     assert ended(gate) == 0
     assert [each.name for each in meeting.parent.glob("takeover.sock*")] == []
+
+
+def test_a_name_that_somebody_has_removed_is_made_again(run, settings, meeting):
+    gate = serving(run(settings, "--takeover", meeting))
+    wait_until(lambda: meeting.exists())
+    meeting.unlink()
+    gate.stderr.wait_for("has been removed: it is made again")
+    wait_until(lambda: meeting.exists() and connects(meeting))
+    took_over(run(settings, "--takeover", meeting))
+    assert ended(gate) == 0
 
 
 def test_a_file_that_is_no_socket_is_left_alone(run, settings, meeting):
@@ -370,6 +494,15 @@ def test_addresses_that_come_and_go(run, settings, meeting):
             assert exchange(sock, "POST", PATH, "{}").status == 200
 
 
+def test_a_wider_address_is_told_of(run, settings, meeting):
+    old = serving(run({**settings, "listen": {"https": ["0.0.0.0:0"], "http": []}}, "--takeover", meeting))
+    new = took_over(run({**settings, "listen": {"https": [f"[::]:{old.https}"], "http": []}}, "--takeover", meeting))
+    assert (f"0.0.0.0:{old.https} is taken over for [::]:{old.https}: IPv6 is not accepted until scoregate has been "
+            "stopped and started again") in new.stderr.text
+    assert ended(old) == 0
+    assert score(new).status == 200
+
+
 @pytest.mark.parametrize("insecure_first", [True, False])
 def test_tls_is_switched_by_an_upgrade(run, settings, meeting, insecure_first):
     secure, insecure = settings, {**settings, "allowInsecureConnections": True}
@@ -381,7 +514,7 @@ def test_tls_is_switched_by_an_upgrade(run, settings, meeting, insecure_first):
         assert score(new).status == 200
     else:
         assert new.plain_request("POST", PATH, "{}").status == 200
-        assert new.refuses_connections(old.https)
+        wait_until(lambda: new.refuses_connections(old.https))
 
 
 # -- LISTEN_FDS

@@ -118,6 +118,21 @@ TEST_CASE("a build forgets nothing that is in flight, and no count") {
     CHECK(at.build.counts().back().metrics->cores().at(1).bytes_in.value() == 7);
 }
 
+TEST_CASE("replicas that are assumed to be ready are used before a probe, later ones are not") {
+    fixture at;
+    auto wanted = service_named("iris", {local});
+    wanted.deployments[0].readiness_probe.emplace();
+    at.build.assume_ready(true);
+    at.of(settings_of({wanted}));
+    at.build.assume_ready(false);
+    wanted.deployments[0].replicas.push_back(replica_at("127.0.0.1", 5002));
+    at.of(settings_of({wanted}));
+    const auto replicas = at.build.state_of("iris", "blue").replicas;
+    REQUIRE(replicas.size() == 2);
+    CHECK(replicas[0].standing == routing::standing::ready);
+    CHECK(replicas[1].standing == routing::standing::starting);
+}
+
 TEST_CASE("what callers have used of a rate limit outlives a build, also of one with other numbers") {
     fixture at;
     auto wanted = service_named("iris", {local});
