@@ -105,7 +105,7 @@ void section::boolean(std::string_view key, bool& to) {
 }
 
 const json* section::number(std::string_view key, const json& fallback, range allowed, std::string_view unit,
-                            std::string type) {
+                            std::string type, std::string_view because) {
     const bool nullable = type.ends_with("|null");
     const auto* v = describe(key, {.pattern = {},
                                    .type = std::move(type),
@@ -115,7 +115,9 @@ const json* section::number(std::string_view key, const json& fallback, range al
                                    .unit = std::string{unit}});
     if (v == nullptr || (nullable && v->is_null())) return v;
     if (v->is_number_integer() && within(*v, allowed)) return v;
-    refuse_type(key, *v, "an integer " + span(allowed.minimum, allowed.maximum, unit) + (nullable ? ", or null" : ""));
+    refuse_type(key, *v,
+                "an integer " + span(allowed.minimum, allowed.maximum, unit) + (nullable ? ", or null" : "") +
+                    (because.empty() ? "" : " (" + std::string{because} + ')'));
     return nullptr;
 }
 

@@ -66,9 +66,9 @@ public:
         }
     }
 
-    // Whole seconds, as Azure has them.
-    void duration(std::string_view key, std::chrono::seconds& to, range allowed) {
-        if (const json* v = number(key, to.count(), allowed, "s", "integer"))
+    // Whole seconds, as Azure has them. `because`: why it may not be another, for who has written it.
+    void duration(std::string_view key, std::chrono::seconds& to, range allowed, std::string_view because = "") {
+        if (const json* v = number(key, to.count(), allowed, "s", "integer", because))
             to = std::chrono::seconds{v->get<std::int64_t>()};
     }
 
@@ -267,7 +267,8 @@ private:
     void refuse_type(std::string_view key, const json& value, const std::string& wanted);
 
     // Each describes the key and answers the value when it is there and of the type, else null.
-    const json* number(std::string_view key, const json& fallback, range, std::string_view unit, std::string type);
+    const json* number(std::string_view key, const json& fallback, range, std::string_view unit, std::string type,
+                       std::string_view because = "");
     const json* string(std::string_view key, std::string fallback, std::string_view form_name, std::string type);
     const json* required_string(std::string_view key, std::string_view form_name, std::string_view remedy);
     const json* array(std::string_view key, std::string fallback, std::string_view form_name);

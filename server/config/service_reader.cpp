@@ -10,6 +10,7 @@ constexpr range timeout{1, 24 * 60 * 60 * 1000};
 constexpr range timeout_or_none{0, timeout.maximum};
 constexpr range count_or_none{0, 1'000'000};
 constexpr range probe_seconds{1, 24 * 60 * 60};
+constexpr range probe_timeout{1, 60}; // a probe holds a slot of its replica, and one of few turns
 constexpr range probe_threshold{1, 1000};
 
 // Takes "/*" off the end of a path; answers whether it was there.
@@ -234,7 +235,7 @@ void settings_reader::read_deployment(section& in, deployment& to) {
 // A preset is where the model server has its own answer; whatever is written beside it counts.
 void settings_reader::read_readiness_probe(section& in, deployment& to) {
     enum class preset : std::uint8_t { none, azureml, kserve, triton, vllm, tfserving, torchserve };
-    const auto read = [&to](section& inner) {
+    const auto read = [&](section& inner) {
         readiness_probe made;
         auto which = preset::none;
         inner.word("preset", which,
@@ -254,7 +255,11 @@ void settings_reader::read_readiness_probe(section& in, deployment& to) {
                                                 "name it, such as \"/v1/models/iris\"");
         inner.duration("initial_delay", made.initial_delay, {0, probe_seconds.maximum});
         inner.duration("period", made.period, probe_seconds);
-        inner.duration("timeout", made.timeout, probe_seconds);
+        inner.duration("timeout", made.timeout, probe_timeout, "a probe that hangs holds a slot of its replica for so long");
+        if (inner.reading() && made.timeout > made.period)
+            all_.warnings.push_back(to_string(problem{document_.origin_of(inner.pointer("timeout")), inner.pointer("timeout"),
+                                    "is more than period, which is " + std::to_string(made.period.count()) +
+                                        " s: a probe that hangs makes the next one late, so give it less"}));
         inner.integer("success_threshold", made.success_threshold, probe_threshold);
         inner.integer("failure_threshold", made.failure_threshold, probe_threshold);
         inner.list_of_numbers("expected_codes", made.expected, codes_form);

@@ -43,11 +43,14 @@ std::string_view shown(const config::readiness_probe& probe) {
     return std::string_view(probe.path).substr(0, probe.path.find('?'));
 }
 
-std::string request_of(const subject& of) {
+std::string request_of(const subject& of, const routing::replica& at) {
     const auto& [probe, host_header] = *of.in.terms;
     const auto agent = [](const auto& field) { return http::identify(field.first) == http::field_id::user_agent; };
     std::string request = "GET " + probe.path + " HTTP/1.1\r\nHost: ";
-    request += host_header.empty() ? of.url.substr(of.url.find("://") + 3) : host_header;
+    if (!host_header.empty())
+        request += host_header;
+    else
+        request += at.unix_path.empty() ? of.url.substr(of.url.find("://") + 3) : at.host;
     if (std::none_of(probe.headers.begin(), probe.headers.end(), agent)) request += "\r\nUser-Agent: scoregate";
     request += "\r\nConnection: close\r\n";
     for (const auto& [name, value] : probe.headers) request.append(name).append(": ").append(value).append("\r\n");
@@ -73,7 +76,7 @@ public:
         time_.arm(terms().timeout);
         auto ec = co_await replica_->open(at, given_.tools->buffers);
         if (over() || ec) co_return ended("no connection", ec);
-        const auto request = request_of(*given_.of);
+        const auto request = request_of(*given_.of, at);
         for (std::string_view rest = request; !rest.empty();) {
             const auto [failed, n] = co_await replica_->async_write_some(asio::buffer(rest), awaited);
             if (over() || failed) co_return ended("it does not take the request", failed);
@@ -202,7 +205,7 @@ void health_prober::look(time_point now) {
             }
             known->seen = looks_;
             known->standing = one.standing;
-            known->next = known->judge.look(now, one.answered);
+            known->next = known->judge.look(now, one.answered, one.standing);
         }
     }
     for (auto each = subjects_.begin(); each != subjects_.end();) {
@@ -215,20 +218,24 @@ void health_prober::look(time_point now) {
 // Whoever waits longest first: when there are too many, each has its turn.
 void health_prober::begin_due(time_point now) {
     std::vector<std::shared_ptr<subject>> due;
+    std::map<const routing::deployment*, std::size_t> of_deployment; // under way; not those by terms that are no more
     for (const auto& [id, each] : subjects_) {
+        if (each->judge.under_way()) ++of_deployment[each->in.replicas.get()];
         if (each->next == probe_judge::step::probe) due.push_back(each);
         if (each->next != probe_judge::step::spare) continue;
-        each->judge.begin(now, each->standing);
+        each->judge.spare(now);
         count(*each, probe_result::skipped);
-        conclude(*each, each->judge.succeeded());
     }
     std::stable_sort(due.begin(), due.end(),
                      [](const auto& a, const auto& b) { return a->judge.due() < b->judge.due(); });
     for (auto& each : due) {
         if (under_way() >= most_at_once || tools_->stopped) return;
+        auto& beside = of_deployment[each->in.replicas.get()];
+        if (beside >= most_of_deployment) continue;
         auto slot = each->in.replicas->reserve_for_probe(each->id);
         if (!slot) continue; // busy: nothing is known of it, and nothing is asked
         each->judge.begin(now, each->standing);
+        ++beside;
         base::spawn(where_, probes_, probe(where_, {tools_, std::move(each), std::move(*slot)}));
     }
 }

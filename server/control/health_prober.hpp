@@ -27,6 +27,8 @@ public:
     using time_point = std::chrono::steady_clock::time_point;
     static constexpr std::chrono::milliseconds between_looks{250};
     static constexpr std::size_t most_at_once = 64; // probes under way, over all deployments
+    // Of one deployment: one whose probes hang does not keep others from having theirs.
+    static constexpr std::size_t most_of_deployment = 8;
 
     // `of` outlives it, and so does the loop.
     health_prober(base::executor where, const assembly& of)

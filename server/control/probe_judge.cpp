@@ -18,8 +18,10 @@ probe_judge::probe_judge(const config::readiness_probe& by, time_point first_loo
       first_look_(first_look),
       due_(first_look) {}
 
-probe_judge::step probe_judge::look(time_point now, bool answered) {
-    if (answered) {
+probe_judge::step probe_judge::look(time_point now, bool answered, routing::standing stands) {
+    const bool waits_for_success = stands == routing::standing::starting || stands == routing::standing::unready;
+    if (waits_for_success) answered_ = false;
+    if (answered && !waits_for_success) {
         answered_ = true;
         failures_ = 0;
     }
@@ -32,6 +34,11 @@ void probe_judge::begin(time_point now, routing::standing stands) {
     answered_ = false;
     forgiven_ = stands == routing::standing::starting && now - first_look_ < initial_delay_;
     due_ = now + (forgiven_ ? std::min(soon, period_) : period_);
+}
+
+void probe_judge::spare(time_point now) {
+    answered_ = false;
+    due_ = now + period_;
 }
 
 probe_judge::finding probe_judge::succeeded() {

@@ -180,7 +180,7 @@ def test_probes_of_https_replicas_are_verified(start, ecdsa, rsa):
 
 def test_a_drain_does_not_wait_for_probes(start):
     with Replica() as silent:
-        gate = start({"iris": probed(silent.url, probe={"timeout": 3600})})
+        gate = start({"iris": probed(silent.url, probe={"timeout": 60})})
         silent.request()  # and it gets no answer
         gate.stop()
 

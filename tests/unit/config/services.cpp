@@ -170,12 +170,12 @@ TEST_CASE("replicas are probed when that is written, in Azure's words") {
     CHECK(plain.expected == std::vector<status_codes>{{200, 399}});
     CHECK(plain.headers.empty());
 
-    const auto all = probed(R"({"path": "/ready?full=1", "initial_delay": 0, "period": 1, "timeout": 3,
+    const auto all = probed(R"({"path": "/ready?full=1", "initial_delay": 0, "period": 3, "timeout": 3,
         "success_threshold": 4, "failure_threshold": 5, "expected_codes": [204, "301", "400-499"],
         "headers": {"X-Api-Key": "s3cret", "Accept": "*/*"}})");
     CHECK(all.path == "/ready?full=1");
     CHECK(all.initial_delay == 0s);
-    CHECK(all.period == 1s);
+    CHECK(all.period == 3s);
     CHECK(all.timeout == 3s);
     CHECK(all.success_threshold == 4);
     CHECK(all.failure_threshold == 5);
@@ -226,6 +226,7 @@ TEST_CASE("what is wrong with a probe is refused at its pointer, and no value of
         {R"({"path": "/a\r\nX: y"})", "/path", "is not a path to ask for"},
         {R"({"period": 0})", "/period", "from 1 to 86400 s"},
         {R"({"timeout": 0.5})", "/timeout", "must be an integer"},
+        {R"({"timeout": 61})", "/timeout", "from 1 to 60 s (a probe that hangs holds a slot of its replica for so long)"},
         {R"({"initial_delay": -1})", "/initial_delay", "from 0 to 86400 s"},
         {R"({"success_threshold": 0})", "/success_threshold", "from 1 to 1000"},
         {R"({"failure_threshold": 1001})", "/failure_threshold", "from 1 to 1000"},
@@ -249,6 +250,14 @@ TEST_CASE("what is wrong with a probe is refused at its pointer, and no value of
     REQUIRE(pointers(result.problems) == probe + one.key + "\n");
     CHECK_THAT(result.problems[0].message, Catch::Contains(one.fragment));
     CHECK_THAT(to_string(result.problems[0]), !Catch::Contains("s3cret"));
+}
+
+TEST_CASE("a probe that may take longer than its period is told") {
+    const auto result = written{with(probe, R"({"period": 5, "timeout": 6})").dump()}.load();
+    REQUIRE(result.value);
+    REQUIRE(result.warnings.size() == 1);
+    CHECK_THAT(result.warnings[0],
+               Catch::Contains(probe + "/timeout") && Catch::Contains("is more than period, which is 5 s"));
 }
 
 TEST_CASE("a replica that counts for two caps is told") {

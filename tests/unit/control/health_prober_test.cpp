@@ -1,5 +1,6 @@
 #include "control/health_prober.hpp"
 #include "support/scripted_replica.hpp"
+#include "support/unix_listener.hpp"
 #include "telemetry/log.hpp"
 #include "unit/control/configurations.hpp"
 
@@ -56,9 +57,11 @@ struct fixture {
     health_prober::time_point now{1h};
 
     explicit fixture(const config::service& wanted) { serve(wanted); }
+    explicit fixture(std::vector<config::service> wanted) { serve(std::move(wanted)); }
 
-    void serve(const config::service& wanted) {
-        build.build(settings_of({wanted}), names, [](const std::string&) { return auth::credentials{}; }, {});
+    void serve(const config::service& wanted) { serve(std::vector{wanted}); }
+    void serve(std::vector<config::service> wanted) {
+        build.build(settings_of(std::move(wanted)), names, [](const std::string&) { return auth::credentials{}; }, {});
     }
     assembly::watched blue() const { return build.deployments().at(0); }
     void look(std::chrono::milliseconds later) {
@@ -138,6 +141,21 @@ TEST_CASE("a probe has the fields that are written, and the deployment's Host") 
     at.probe();
     CHECK(replica.request(0).head == "GET /ready?full=1 HTTP/1.1\r\nHost: model:8080\r\nConnection: close\r\n"
                                      "X-Api-Key: s3cret\r\nuser-agent: kube-probe/1\r\n\r\n");
+}
+
+TEST_CASE("a replica behind a Unix socket is probed by the name localhost, not by its path") {
+    asio::io_context io;
+    tests::unix_listener model(io);
+    fixture at(probed({{"http+unix://" + model.path(), model.path(), 80, false, config::replica_source::unix_socket}}));
+    at.look(0ms);
+    at.begin_probes();
+    auto with = model.accept();
+    std::string request;
+    asio::read_until(with, asio::dynamic_buffer(request), "\r\n\r\n");
+    CHECK(request == "GET /health HTTP/1.1\r\nHost: localhost\r\nUser-Agent: scoregate\r\nConnection: close\r\n\r\n");
+    asio::write(with, asio::buffer(ok("")));
+    at.run_until([&] { return at.prober.under_way() == 0; });
+    CHECK(at.stands() == standing::ready);
 }
 
 TEST_CASE("a whole reply with an expected code is a success, whatever else it is") {
@@ -298,28 +316,73 @@ TEST_CASE("what a probe finds by terms that have changed meanwhile does not coun
     CHECK(at.stands() == standing::ready);
 }
 
-TEST_CASE("no more than so many probes are under way at once, and the others have their turn") {
+namespace {
+
+// The kernel takes connections, and nobody answers them.
+struct silent_servers {
     asio::io_context io;
-    base::tcp_acceptor silent(io.get_executor(), {asio::ip::address_v4::any(), 0}); // the kernel takes connections
-    std::vector<config::replica> replicas;
-    for (int i = 1; i <= 70; ++i)
-        replicas.push_back(replica_at("127.0.0." + std::to_string(i), silent.local_endpoint().port()));
-    fixture at(probed(replicas));
+    base::tcp_acceptor listening{io.get_executor(), {asio::ip::address_v4::any(), 0}};
+
+    config::service service(const std::string& name, std::size_t replicas) const {
+        static int last = 0; // each an address of its own in 127.0.0.0/8
+        std::vector<config::replica> made;
+        for (std::size_t i = 0; i < replicas; ++i, ++last)
+            made.push_back(replica_at("127.0." + std::to_string(last / 200) + '.' + std::to_string(last % 200 + 1),
+                                      listening.local_endpoint().port()));
+        auto one = probed(std::move(made));
+        one.name = name;
+        return one;
+    }
+};
+
+std::ptrdiff_t starting(const fixture& at, const std::string& service) {
+    const auto all = at.build.state_of(service, "blue").replicas;
+    return std::count_if(all.begin(), all.end(), [](const auto& one) { return one.standing == standing::starting; });
+}
+
+} // namespace
+
+TEST_CASE("a deployment whose probes hang keeps no other from having its own, and its replicas have their turn") {
+    const silent_servers hang;
+    scripted_replica replica(always(ok("")));
+    auto well = probed(replica);
+    well.name = "well";
+    constexpr auto most = health_prober::most_of_deployment;
+    fixture at({hang.service("iris", health_prober::most_at_once + 1), well});
+    at.look(0ms);
+    at.begin_probes();
+    at.run_until([&] { return at.prober.under_way() == most; });
+    CHECK(at.build.state_of("well", "blue").replicas.at(0).standing == standing::ready);
+    at.look(1s);
+    at.begin_probes();
+    CHECK(at.prober.under_way() == most);
+    at.look(1250ms);
+    at.run_until([&] { return at.prober.under_way() == 0; });
+    CHECK(starting(at, "iris") == health_prober::most_at_once + 1 - most);
+    at.look(250ms);
+    at.begin_probes();
+    CHECK(at.prober.under_way() == most);
+    at.look(2250ms);
+    at.run_until([&] { return at.prober.under_way() == 0; });
+    CHECK(starting(at, "iris") == health_prober::most_at_once + 1 - 2 * most);
+}
+
+TEST_CASE("no more than so many probes are under way at once over all deployments, and the others have their turn") {
+    const silent_servers hang;
+    std::vector<config::service> services;
+    for (std::size_t i = 0; i <= health_prober::most_at_once / health_prober::most_of_deployment; ++i)
+        services.push_back(hang.service("s" + std::to_string(i), health_prober::most_of_deployment));
+    fixture at(services);
     at.look(0ms);
     at.begin_probes();
     CHECK(at.prober.under_way() == health_prober::most_at_once);
     at.look(1s);
+    at.begin_probes();
     CHECK(at.prober.under_way() == health_prober::most_at_once);
     at.look(1250ms);
     at.run_until([&] { return at.prober.under_way() == 0; });
-    const auto waiting = [&] {
-        const auto all = at.build.state_of("iris", "blue").replicas;
-        return std::count_if(all.begin(), all.end(),
-                             [](const auto& one) { return one.standing == standing::starting; });
-    };
-    CHECK(waiting() == 6);
     at.look(250ms);
-    CHECK(at.prober.under_way() == 6);
+    CHECK(at.prober.under_way() == health_prober::most_of_deployment);
 }
 
 TEST_CASE("a stop ends the probes under way, and nothing is concluded from them") {

@@ -42,18 +42,17 @@ void play(const config::readiness_probe& by, const std::vector<event>& script) {
     for (const auto& each : script) {
         CAPTURE(each.second);
         switch (each.happens) {
-        case what::rests: CHECK(judge.look(at(each.second), each.answered) == step::rest); break;
+        case what::rests: CHECK(judge.look(at(each.second), each.answered, each.stands) == step::rest); break;
         case what::busy: // due, but there is no slot
-            CHECK(judge.look(at(each.second), each.answered) == step::probe);
+            CHECK(judge.look(at(each.second), each.answered, each.stands) == step::probe);
             break;
         case what::probes:
-            CHECK(judge.look(at(each.second), each.answered) == step::probe);
+            CHECK(judge.look(at(each.second), each.answered, each.stands) == step::probe);
             judge.begin(at(each.second), each.stands);
             break;
         case what::spares:
-            CHECK(judge.look(at(each.second), each.answered) == step::spare);
-            judge.begin(at(each.second), each.stands);
-            CHECK(judge.succeeded() == each.found);
+            CHECK(judge.look(at(each.second), each.answered, each.stands) == step::spare);
+            judge.spare(at(each.second));
             break;
         case what::succeeds: CHECK(judge.succeeded() == each.found); break;
         case what::fails: CHECK(judge.failed() == each.found); break;
@@ -124,7 +123,7 @@ TEST_CASE("a request that was answered since the last probe stands in for the on
                    {0, what::succeeds, {}, finding::ready},
                    {3, what::rests, {}, {}, true},
                    {4, what::rests},
-                   {5, what::spares, {}, finding::ready},
+                   {5, what::spares},
                    {9, what::rests},
                    {10, what::probes}}); // none since
 }
@@ -133,27 +132,54 @@ TEST_CASE("a request that was answered ends a row of failures") {
     play(terms(1, 2), {{0, what::probes},
                        {0, what::fails},
                        {3, what::rests, {}, {}, true},
-                       {5, what::spares, {}, finding::ready},
+                       {5, what::spares},
                        {10, what::probes},
                        {10, what::fails},
                        {15, what::probes},
                        {15.5, what::rests, {}, {}, true}, // while it is probed: busy, not dead
                        {17, what::fails},
-                       {20, what::spares, {}, finding::ready},
+                       {20, what::spares},
                        {25, what::probes},
                        {25, what::fails},
                        {30, what::probes},
                        {30, what::fails, {}, finding::unready}});
 }
 
-TEST_CASE("one answered request is one success, however often it is looked") {
-    play(terms(2), {{0, what::probes},
-                    {0, what::fails},
-                    {1, what::rests, {}, {}, true},
-                    {2, what::rests, {}, {}, true},
-                    {5, what::spares},
-                    {6, what::rests, {}, {}, true},
-                    {10, what::spares, {}, finding::ready}});
+TEST_CASE("one answered request spares one probe, however often it is looked") {
+    play(terms(), {{0, what::probes},
+                   {0, what::succeeds, {}, finding::ready},
+                   {1, what::rests, {}, {}, true},
+                   {2, what::rests, {}, {}, true},
+                   {5, what::spares},
+                   {6, what::rests},
+                   {10, what::probes}});
+}
+
+TEST_CASE("what a replica answers that its probes have found unready brings it back neither at once nor sooner") {
+    const auto unready = standing::unready;
+    play(terms(2, 1), {{0, what::probes},
+                       {0, what::fails, {}, finding::unready},
+                       {3, what::rests, unready, {}, true},
+                       {5, what::probes, unready},
+                       {6, what::rests, unready, {}, true},
+                       {7, what::succeeds},
+                       {10, what::probes, unready, {}, true},
+                       {11, what::rests, unready, {}, true},
+                       {12, what::fails, {}, finding::unready}, // the row of successes ends
+                       {15, what::probes, unready},
+                       {15, what::succeeds},
+                       {20, what::probes, unready},
+                       {20, what::succeeds, {}, finding::ready}});
+}
+
+TEST_CASE("what was answered before a replica became unready spares it no probe") {
+    play(terms(1, 1), {{0, what::probes},
+                       {1, what::fails, {}, finding::unready},
+                       {5, what::probes, standing::unready},
+                       {5, what::succeeds, {}, finding::ready},
+                       {6, what::rests, {}, {}, true},
+                       {7, what::rests, standing::unready}, // by other terms, say
+                       {10, what::probes, standing::unready}});
 }
 
 TEST_CASE("a probe for which there is no slot is tried again at the next look, and nothing is concluded") {
@@ -162,7 +188,7 @@ TEST_CASE("a probe for which there is no slot is tried again at the next look, a
                        {5, what::busy},
                        {5.25, what::busy},
                        {65, what::busy},
-                       {65.25, what::spares, {}, finding::ready, true}, // it has answered at last
+                       {65.25, what::spares, {}, {}, true}, // it has answered at last
                        {70.25, what::busy},
                        {70.5, what::probes},
                        {70.5, what::fails, {}, finding::unready}});
