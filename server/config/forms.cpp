@@ -149,7 +149,14 @@ constexpr std::string_view unix_scheme = "http+unix://", dns_scheme = "dns://", 
 
 std::optional<replica> parse_unix_socket(std::string_view text, std::string& wrong) {
     const auto path = text.substr(unix_scheme.size());
-    if (!path.starts_with('/') || path.ends_with('/') || path.find('\0') != std::string_view::npos) {
+    // The path stands in logs, metrics and /status, where a line break would be somebody's own line.
+    const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+    if (std::any_of(path.begin(), path.end(), control)) {
+        wrong = "has a control character in its path: a socket's path is printable, such as "
+                "http+unix:///run/model.sock";
+        return {};
+    }
+    if (!path.starts_with('/') || path.ends_with('/')) {
         wrong = "does not name a socket: write its absolute path behind http+unix://, such as "
                 "http+unix:///run/model.sock";
         return {};
