@@ -2,6 +2,7 @@
 
 #include "telemetry/log.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -11,7 +12,8 @@ namespace scoregate::upstream {
 
 namespace {
 
-constexpr std::chrono::milliseconds full_backlog_pause{5};
+// Between tries while a backlog is full. It doubles: many may wait, each with a timer of its own.
+constexpr std::chrono::milliseconds first_pause{5}, longest_pause{100};
 
 } // namespace
 
@@ -64,13 +66,15 @@ base::task<base::error_code> connection::connect_to_path(std::string path) {
         ::close(descriptor);
         co_return ec;
     }
-    base::tick_timer pause(socket.get_executor());
+    base::tick_timer timer(socket.get_executor());
+    auto pause = first_pause;
     while (::connect(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
         if (errno == EINTR) continue;
         if (errno != EAGAIN) co_return base::error_code(errno, boost::system::system_category());
-        pause.expires_after(full_backlog_pause);
-        co_await pause.async_wait(base::awaited);
+        timer.expires_after(pause);
+        co_await timer.async_wait(base::awaited);
         if (cancelled_) co_return base::asio::error::operation_aborted;
+        pause = std::min(2 * pause, longest_pause);
     }
     co_return base::error_code();
 }
