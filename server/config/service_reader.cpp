@@ -255,11 +255,13 @@ void settings_reader::read_readiness_probe(section& in, deployment& to) {
                                                 "name it, such as \"/v1/models/iris\"");
         inner.duration("initial_delay", made.initial_delay, {0, probe_seconds.maximum});
         inner.duration("period", made.period, probe_seconds);
-        inner.duration("timeout", made.timeout, probe_timeout, "a probe that hangs holds a slot of its replica for so long");
+        inner.duration("timeout", made.timeout, probe_timeout,
+                       "a probe that hangs holds a slot of its replica for so long");
         if (inner.reading() && made.timeout > made.period)
-            all_.warnings.push_back(to_string(problem{document_.origin_of(inner.pointer("timeout")), inner.pointer("timeout"),
-                                    "is more than period, which is " + std::to_string(made.period.count()) +
-                                        " s: a probe that hangs makes the next one late, so give it less"}));
+            all_.warnings.push_back(
+                to_string(problem{document_.origin_of(inner.pointer("timeout")), inner.pointer("timeout"),
+                                  "is more than period, which is " + std::to_string(made.period.count()) +
+                                      " s: a probe that hangs makes the next one late, so give it less"}));
         inner.integer("success_threshold", made.success_threshold, probe_threshold);
         inner.integer("failure_threshold", made.failure_threshold, probe_threshold);
         inner.list_of_numbers("expected_codes", made.expected, codes_form);

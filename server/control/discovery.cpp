@@ -46,9 +46,9 @@ void tell(const std::string& name, name_record::news news, const name_answer& an
     else if (news == removed)
         log.warn("replicas: {} has not come back for {} s: what was known of it is removed", name,
                  name_record::grace.count());
-    else if (news == trouble && !known)
+    else if ((news == trouble || news == missing) && !known)
         log.warn("replicas: {} is not found ({}): it gets no requests until it is", name, answer.why);
-    else if (news == trouble && answer.what == name_answer::kind::none)
+    else if (news == missing)
         log.warn("replicas: {} is not there any more ({}): what was known of it is kept for {} s", name, answer.why,
                  name_record::grace.count());
     else if (news == trouble)
@@ -62,16 +62,16 @@ struct discovery::followed {
 
     const key what;
     name_record record;
-    std::vector<service_target> coming; // targets that are looked up before they take the place of the known ones
+    // Targets that are looked up before they take the place of the known ones.
+    std::vector<service_target> coming;
     base::tick_timer pause;
     bool retired = false;
+    // Of the last answer, so that each is told once:
+    bool has_too_many = false;
+    bool deferred = false;
 };
 
-discovery::discovery(base::executor where)
-    : where_(where),
-      resolver_(where, {}),
-      asked_since_(steady::now()),
-      answered_(where, base::tick_timer::time_point::max()) {}
+discovery::discovery(base::executor where) : where_(where), resolver_(where, {}), asked_since_(steady::now()) {}
 
 std::set<discovery::key> discovery::keys_of(const config::settings& settings) {
     std::set<key> found;
@@ -93,7 +93,9 @@ base::task<> discovery::learn(const config::settings& settings) {
     auto own = keys_of(settings);
     wanted_.insert(own.begin(), own.end());
     reconcile();
-    co_await wait_for_answers(std::move(own));
+    const bool has_targets =
+        std::any_of(own.begin(), own.end(), [](const auto& each) { return each.first == record_kind::srv; });
+    co_await wait_for_answers(std::move(own), (has_targets ? 2 : 1) * name_resolver::longest_look_up);
 }
 
 void discovery::keep_only(const config::settings& settings) {
@@ -126,34 +128,43 @@ void discovery::reconcile() {
         place = std::make_shared<followed>(each, where_);
         base::spawn(where_, following_, follow(place));
     }
-    answered_.cancel(); // nobody waits for what is gone
+    wake(waiting_for_answers_); // nobody waits for what is gone
 }
 
 base::task<> discovery::follow(std::shared_ptr<followed> one) {
     const auto& [kind, name] = one->what;
     for (;;) {
-        name_answer answer;
-        if (kind == record_kind::srv)
-            answer = co_await resolver_.targets(name);
-        else
-            answer = co_await resolver_.addresses(name);
+        auto answer = co_await look_up(*one);
         if (one->retired) co_return;
+        bool deferred = false;
         if (!answer.targets.empty()) {
+            const bool too_many = restrict_to(most_targets, answer.targets);
+            if (too_many && !std::exchange(one->has_too_many, too_many))
+                telemetry::log().warn("replicas: {} has more than {} targets: {} of them are used, the first by name",
+                                      name, most_targets, most_targets);
+            one->has_too_many = too_many;
             // New targets are looked up first: or there would be none between the old ones and them.
             one->coming = answer.targets;
             reconcile();
             std::set<key> hosts;
             for (const auto& each : one->coming) hosts.emplace(record_kind::address, each.host);
-            co_await wait_for_answers(std::move(hosts));
+            co_await wait_for_answers(std::move(hosts), name_resolver::longest_look_up);
             if (one->retired) co_return;
+            deferred = defers(*one);
+            if (deferred && !one->deferred)
+                telemetry::log().warn("replicas: none of the new targets of {} is found: those before them are kept",
+                                      name);
         }
-        const bool known = !one->record.addresses().empty() || !one->record.targets().empty();
-        const auto outcome = one->record.take(answer, steady::now(), limits_);
-        one->coming.clear();
-        tell(name, outcome.told, answer, known);
-        if (outcome.changed) announce();
-        if (kind == record_kind::srv) reconcile();
-        answered_.cancel();
+        one->deferred = deferred;
+        if (!deferred) { // else they go on being looked up
+            const bool known = !one->record.addresses().empty() || !one->record.targets().empty();
+            const auto outcome = one->record.take(answer, steady::now(), limits_);
+            one->coming.clear();
+            tell(name, outcome.told, answer, known);
+            if (outcome.changed) announce();
+            if (kind == record_kind::srv) reconcile();
+            wake(waiting_for_answers_);
+        }
         if (answer.what == name_answer::kind::failed && servers_.empty() &&
             steady::now() - asked_since_ >= between_looks_at_the_system) {
             resolver_.use(servers_);
@@ -165,12 +176,63 @@ base::task<> discovery::follow(std::shared_ptr<followed> one) {
     }
 }
 
-base::task<> discovery::wait_for_answers(std::set<key> of) {
+base::task<name_answer> discovery::look_up(const followed& one) {
+    const auto [kind, name] = one.what;
+    if (kind == record_kind::srv) co_return co_await resolver_.targets(name);
+    if (!wanted_.contains(one.what)) co_return co_await look_up_target(name);
+    co_return co_await resolver_.addresses(name);
+}
+
+// An answer names as many targets as it likes. They wait for one another, and for nobody else.
+base::task<name_answer> discovery::look_up_target(std::string host) {
+    const auto until = base::tick_timer::clock_type::now() + name_resolver::longest_look_up;
+    while (target_look_ups_ >= most_target_look_ups) {
+        if (base::tick_timer::clock_type::now() >= until)
+            co_return name_answer{.what = name_answer::kind::failed, .why = "too many targets hang"};
+        base::tick_timer turn(where_, until);
+        waiting_for_turn_.insert(&turn);
+        co_await turn.async_wait(base::awaited);
+        waiting_for_turn_.erase(&turn);
+    }
+    ++target_look_ups_;
+    auto answer = co_await resolver_.addresses(std::move(host));
+    --target_look_ups_;
+    wake(waiting_for_turn_);
+    co_return answer;
+}
+
+// Whether the answer that is coming is put off: it has new targets, and none of them can be reached.
+bool discovery::defers(followed& one) const {
+    const auto& before = one.record.targets();
+    bool has_new = false, gone = true;
+    for (const auto& each : one.coming) {
+        if (std::find(before.begin(), before.end(), each) != before.end()) continue;
+        has_new = true;
+        if (literal_of(each.host)) return false;
+        const auto found = followed_.find({record_kind::address, each.host});
+        if (found == followed_.end()) continue;
+        if (!found->second->record.addresses().empty()) return false;
+        gone = gone && found->second->record.missing();
+    }
+    return has_new && one.record.defer(steady::now(), gone);
+}
+
+void discovery::wake(std::set<base::tick_timer*>& those) {
+    for (auto* each : those) each->cancel();
+}
+
+base::task<> discovery::wait_for_answers(std::set<key> of, std::chrono::seconds longest) {
+    const auto until = base::tick_timer::clock_type::now() + longest;
     const auto missing = [&](const key& each) {
         const auto found = followed_.find(each);
         return found != followed_.end() && !found->second->record.answered();
     };
-    while (std::any_of(of.begin(), of.end(), missing)) co_await answered_.async_wait(base::awaited);
+    while (std::any_of(of.begin(), of.end(), missing) && base::tick_timer::clock_type::now() < until) {
+        base::tick_timer wait(where_, until);
+        waiting_for_answers_.insert(&wait);
+        co_await wait.async_wait(base::awaited);
+        waiting_for_answers_.erase(&wait);
+    }
 }
 
 void discovery::announce() {

@@ -23,6 +23,9 @@ namespace scoregate::control {
 
 class discovery {
 public:
+    static constexpr std::size_t most_targets = 100;     // of one SRV name that are used
+    static constexpr unsigned most_target_look_ups = 16; // of targets, at once
+
     explicit discovery(base::executor where);
 
     // Called by the loop when what is known has changed: once for changes that come together.
@@ -46,7 +49,11 @@ private:
     static std::set<key> keys_of(const config::settings&);
     void reconcile();
     base::task<> follow(std::shared_ptr<followed> one);
-    base::task<> wait_for_answers(std::set<key> of);
+    base::task<name_answer> look_up(const followed& one);
+    base::task<name_answer> look_up_target(std::string host);
+    base::task<> wait_for_answers(std::set<key> of, std::chrono::seconds longest);
+    bool defers(followed& one) const;
+    void wake(std::set<base::tick_timer*>& those);
     void announce();
 
     base::executor where_;
@@ -57,7 +64,9 @@ private:
     std::set<key> wanted_;                              // by settings
     std::map<key, std::shared_ptr<followed>> followed_; // those, and the targets of their SRV records
     base::gate following_;
-    base::tick_timer answered_; // never expires; cancelled when a name has been answered
+    std::set<base::tick_timer*> waiting_for_answers_; // cancelled when a name has been answered
+    std::set<base::tick_timer*> waiting_for_turn_;    // targets; cancelled when a look-up of one has ended
+    unsigned target_look_ups_ = 0;                    // under way
     std::function<void()> on_change_;
     std::shared_ptr<bool> announced_ = std::make_shared<bool>(false);
 };

@@ -1,6 +1,7 @@
 #include "control/name_answer.hpp"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 namespace scoregate::control {
@@ -8,6 +9,11 @@ namespace scoregate::control {
 namespace {
 
 constexpr std::chrono::seconds longest_pause{5}; // between two questions that fail
+
+// 1, 2, 4, 5, 5 s and so on.
+std::chrono::seconds pause_after(unsigned earlier_failures) {
+    return std::min(std::chrono::seconds(1) * (1U << std::min(earlier_failures, 3U)), longest_pause);
+}
 
 // The same in another order is no news.
 template <class T>
@@ -27,17 +33,35 @@ std::vector<T> without_repetitions(const std::vector<T>& list) {
 
 } // namespace
 
+bool restrict_to(std::size_t most, std::vector<service_target>& targets) {
+    const auto place = [](const service_target& each) { return std::tie(each.host, each.port); };
+    std::ranges::sort(targets, {}, place);
+    const auto repeated = std::ranges::unique(targets);
+    targets.erase(repeated.begin(), repeated.end());
+    if (targets.size() <= most) return false;
+    targets.resize(most);
+    return true;
+}
+
 name_record::outcome name_record::take(name_answer answer, time_point now, const limits& within) {
     answered_ = true;
+    last_ = answer.what;
     if (answer.what == name_answer::kind::found) return take_found(std::move(answer), now, within);
 
-    due_ = now + std::min(std::chrono::seconds(1) * (1U << std::min(failures_, 3U)), longest_pause);
-    const auto told = failures_++ == 0 ? news::trouble : news::nothing;
-    if (answer.what == name_answer::kind::failed || !known()) return {false, told};
+    due_ = now + pause_after(failures_);
+    const bool first = failures_++ == 0;
+    const auto denied = [&](const auto& each) { return each.is_v4() ? !answer.lacks_v4 : !answer.lacks_v6; };
+    const bool denies = answer.what == name_answer::kind::none &&
+                        (!targets_.empty() || std::any_of(addresses_.begin(), addresses_.end(), denied));
+    if (!denies) {
+        missing_since_.reset(); // the grace counts only time in which DNS says so
+        return {false, first ? news::trouble : news::nothing};
+    }
     if (!missing_since_) missing_since_ = now;
-    if (now - *missing_since_ < grace) return {false, told};
-    addresses_.clear();
+    if (now - *missing_since_ < grace) return {false, first ? news::missing : news::nothing};
+    std::erase_if(addresses_, denied);
     targets_.clear();
+    missing_since_.reset();
     return {true, news::removed};
 }
 
@@ -45,11 +69,26 @@ name_record::outcome name_record::take_found(name_answer answer, time_point now,
     for (const auto& each : addresses_)
         if (each.is_v4() ? answer.lacks_v4 : answer.lacks_v6) answer.addresses.push_back(each);
     missing_since_.reset();
+    gone_since_.reset();
     const auto told = std::exchange(failures_, 0) != 0 ? news::recovery : news::nothing;
     due_ = now + std::clamp(answer.ttl, within.min_ttl, within.max_ttl);
+    if (answer.lacks_v4 || answer.lacks_v6)
+        due_ = std::min(due_, now + pause_after(lacks_++));
+    else
+        lacks_ = 0;
     const bool other_addresses = adopt(addresses_, without_repetitions(answer.addresses));
     const bool other_targets = adopt(targets_, without_repetitions(answer.targets));
     return {other_addresses || other_targets, told};
+}
+
+bool name_record::defer(time_point now, bool gone) {
+    if (targets_.empty()) return false;
+    missing_since_.reset();
+    if (!gone) gone_since_.reset();
+    if (gone && !gone_since_) gone_since_ = now;
+    if (gone_since_ && now - *gone_since_ >= grace) return false;
+    due_ = now + pause_after(0);
+    return true;
 }
 
 } // namespace scoregate::control

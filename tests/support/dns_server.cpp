@@ -48,6 +48,7 @@ std::string dns_server::reply_to(std::string_view question) {
     }
     const auto type = static_cast<unsigned char>(question[at + 2]);
     ++questions[name];
+    if (no_v6 && type == type_aaaa) return {};
 
     const auto found = zone.find(name);
     unsigned code = found == zone.end() ? no_such_name : no_error, count = 0;

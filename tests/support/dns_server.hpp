@@ -38,6 +38,7 @@ public:
 
     std::map<std::string, entry> zone; // what is not in it does not exist
     std::map<std::string, unsigned> questions;
+    bool no_v6 = false; // questions for AAAA are not answered at all
 
 private:
     void receive();

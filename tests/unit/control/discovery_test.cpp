@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <cstdlib>
 
 using namespace scoregate;
 using namespace scoregate::control;
@@ -144,6 +145,97 @@ TEST_CASE("an SRV answer takes the place of another once its targets are known")
     });
     at.run_until([&] { return at.urls(all) == texts{"http://10.0.0.2:5002"}; });
     CHECK_FALSE(none);
+}
+
+TEST_CASE("an SRV answer whose targets cannot be looked up leaves those before it, until they can") {
+    fixture at;
+    at.server.zone["_score._tcp.iris.test"] = {.services = {{0, 0, 5001, "one.iris.test"}}, .ttl = 1};
+    at.server.zone["one.iris.test"] = {.addresses = {"10.0.0.1"}};
+    const auto all = srv("_score._tcp.iris.test");
+    at.learn(at.settings({all}));
+    const auto why = GENERATE(how::fails, how::answers); // with nothing
+    at.server.zone["_score._tcp.iris.test"].services = {{0, 0, 5002, "two.iris.test"}, {0, 0, 5003, "three.iris.test"}};
+    at.server.zone["two.iris.test"] = {.what = why};
+    const auto asked = at.server.questions["_score._tcp.iris.test"];
+    at.run_until([&] {
+        return at.server.questions["_score._tcp.iris.test"] >= asked + 3 && at.server.questions["two.iris.test"] >= 4;
+    });
+    CHECK(at.urls(all) == texts{"http://10.0.0.1:5001"});
+    at.server.zone["two.iris.test"] = {.addresses = {"10.0.0.2"}};
+    at.run_until([&] { return at.urls(all) == texts{"http://10.0.0.2:5002"}; });
+}
+
+TEST_CASE("many targets of an SRV answer are not looked up all at once, and each has its turn") {
+    fixture at;
+    constexpr auto most = discovery::most_target_look_ups;
+    constexpr unsigned all_of_them = most + 2; // more would not fit into 512 bytes (RFC 1035 4.2.1)
+    auto& many = at.server.zone["_score._tcp.iris.test"];
+    for (unsigned i = 0; i < all_of_them; ++i) {
+        const auto name = std::to_string(10 + i) + ".t";
+        many.services.push_back({0, 0, 5001, name});
+        at.server.zone[name] = {.what = how::is_silent, .addresses = {"10.0.1." + std::to_string(i)}};
+    }
+    const auto all = srv("_score._tcp.iris.test");
+    const auto settings = at.settings({all});
+    base::gate inside;
+    base::spawn(at.io.get_executor(), inside, at.names.learn(settings));
+    at.run_until([&] { return at.server.questions.size() > most; }); // with the SRV name itself
+    at.io.poll();
+    CHECK(at.server.questions.size() == most + 1);
+    for (auto& [name, entry] : at.server.zone) entry.what = how::answers;
+    at.run_until([&] { return at.urls(all).size() == all_of_them; });
+    at.run_until([&] { return inside.inside() == 0; });
+}
+
+namespace {
+
+base::task<> look_up(name_resolver& by, std::string host, name_answer& into) {
+    into = co_await by.addresses(std::move(host));
+}
+
+} // namespace
+
+TEST_CASE("what DNS says of one family counts when the question for the other gets no answer") {
+    asio::io_context io{1};
+    dns_server server(io);
+    server.no_v6 = true;
+    server.zone["empty.test"] = {};
+    server.zone["v4.test"] = {.addresses = {"10.0.0.1"}};
+    name_resolver resolver(io.get_executor(), {server.address()});
+    base::gate inside;
+    name_answer empty, gone, found;
+    base::spawn(io.get_executor(), inside, look_up(resolver, "empty.test", empty));
+    base::spawn(io.get_executor(), inside, look_up(resolver, "gone.test", gone));
+    base::spawn(io.get_executor(), inside, look_up(resolver, "v4.test", found));
+    while (inside.inside() != 0) io.run_one_for(1s);
+    using kind = name_answer::kind;
+    CHECK(empty.what == kind::none);
+    CHECK(empty.lacks_v6);
+    CHECK_FALSE(empty.lacks_v4);
+    CHECK(gone.what == kind::none); // of every kind
+    CHECK_FALSE(gone.lacks_v6);
+    CHECK(found.what == kind::found);
+    CHECK(found.lacks_v6);
+}
+
+TEST_CASE("a first server that is dead leaves time for the second and for the search domains") {
+    // c-ares reads these in place of what resolv.conf says.
+    struct variable {
+        variable(const char* its_name, const char* value) : name(its_name) { ::setenv(name, value, 1); }
+        ~variable() { ::unsetenv(name); }
+        variable(const variable&) = delete;
+        variable& operator=(const variable&) = delete;
+        const char* name;
+    };
+    const variable domains("LOCALDOMAIN", "a.test b.test c.test"), dots("RES_OPTIONS", "ndots:5");
+    fixture at;
+    asio::ip::udp::socket dead(at.io, {asio::ip::address_v4::loopback(), 0}); // nobody reads it
+    at.server.zone["model.iris"] = {.addresses = {"10.0.0.1"}};
+    auto settings = at.settings({dns("model.iris")});
+    settings.dns.servers.insert(settings.dns.servers.begin(), {"127.0.0.1", dead.local_endpoint().port()});
+    at.learn(settings);
+    CHECK(at.urls(dns("model.iris")) == texts{"http://10.0.0.1:5001"});
+    CHECK(at.server.questions["model.iris.c.test"] >= 1);
 }
 
 TEST_CASE("a Unix socket is found by its path, and nothing is asked") {

@@ -74,7 +74,7 @@ TEST_CASE("a failure keeps the last good answer for ever, is tried again, and is
 
 TEST_CASE("that a known name does not exist is believed after the grace") {
     auto name = known({a});
-    CHECK(name.take(none, start, within).told == news::trouble);
+    CHECK(name.take(none, start, within).told == news::missing);
     CHECK_FALSE(name.take(none, start + name_record::grace - 1ms, within).changed);
     CHECK(name.addresses() == list{a});
     SECTION("not if it came back meanwhile") {
@@ -82,10 +82,12 @@ TEST_CASE("that a known name does not exist is believed after the grace") {
         CHECK_FALSE(name.take(none, start + name_record::grace, within).changed);
         CHECK(name.addresses() == list{a});
     }
-    SECTION("a failure says nothing and alters nothing") {
+    SECTION("time in which DNS says nothing does not count") {
         name.take(failed, start + 29s, within);
         CHECK_FALSE(name.take(failed, start + 31s, within).changed);
-        CHECK(name.take(none, start + 32s, within).changed);
+        CHECK_FALSE(name.take(none, start + 32s, within).changed);
+        CHECK_FALSE(name.take(none, start + 32s + name_record::grace - 1ms, within).changed);
+        CHECK(name.take(none, start + 32s + name_record::grace, within).changed);
     }
     SECTION("then it is removed") {
         const auto outcome = name.take(none, start + name_record::grace, within);
@@ -118,6 +120,79 @@ TEST_CASE("when one family gets no answer, what is known of it is kept") {
     answer.lacks_v6 = false;
     CHECK(name.take(answer, start, within).changed);
     CHECK(name.addresses() == list{b});
+}
+
+TEST_CASE("a family that gets no answer is asked for again as a name is, not when the other's TTL is over") {
+    auto name = known({a, c});
+    auto answer = found({a}, 60s);
+    answer.lacks_v6 = true;
+    auto now = start;
+    for (const auto pause : {1s, 2s, 4s, 5s, 5s}) {
+        name.take(answer, now, within);
+        CHECK(name.due() == now + pause);
+        now += pause;
+    }
+    CHECK(name.addresses() == list{a, c});
+    name.take(found({a, c}, 60s), now, within);
+    CHECK(name.due() == now + 60s);
+    name.take(answer, now, within);
+    CHECK(name.due() == now + 1s);
+    answer.ttl = 1s; // no later than without the failure
+    name.take(answer, now, within);
+    name.take(answer, now, within);
+    CHECK(name.due() == now + 1s);
+}
+
+TEST_CASE("of a name that has nothing of one family, the other, which got no answer, is kept") {
+    auto answer = none;
+    answer.lacks_v6 = true;
+    auto both = known({a, c});
+    CHECK(both.take(answer, start, within).told == news::missing);
+    CHECK(both.addresses() == list{a, c});
+    const auto later = both.take(answer, start + name_record::grace, within);
+    CHECK(later.changed);
+    CHECK(later.told == news::removed);
+    CHECK(both.addresses() == list{c});
+    CHECK_FALSE(both.take(answer, start + 2 * name_record::grace, within).changed);
+    CHECK_FALSE(both.take(answer, start + 3 * name_record::grace, within).changed);
+
+    auto other = known({c}); // of which DNS says nothing at all
+    CHECK(other.take(answer, start, within).told == news::trouble);
+    CHECK_FALSE(other.take(answer, start + name_record::grace, within).changed);
+    CHECK(other.addresses() == list{c});
+}
+
+TEST_CASE("of too many targets always the same are used") {
+    using targets = std::vector<service_target>;
+    targets many{{"c", 1}, {"a", 2}, {"b", 1}, {"a", 1}, {"b", 1}};
+    CHECK(restrict_to(3, many));
+    CHECK(many == targets{{"a", 1}, {"a", 2}, {"b", 1}});
+    targets again{{"b", 1}, {"a", 1}, {"c", 1}, {"a", 2}};
+    CHECK(restrict_to(3, again));
+    CHECK(again == many);
+    CHECK_FALSE(restrict_to(3, again));
+    targets few{{"b", 1}, {"a", 1}, {"b", 1}};
+    CHECK_FALSE(restrict_to(2, few));
+    CHECK(few == targets{{"a", 1}, {"b", 1}});
+}
+
+TEST_CASE("new targets that cannot be reached do not take the place of known ones") {
+    name_record name;
+    CHECK_FALSE(name.defer(start, false)); // nothing is known
+    name.take({.what = kind::found, .targets = {{"one", 1}}, .ttl = 5s}, start, within);
+    CHECK(name.defer(start, false));
+    CHECK(name.due() == start + 1s);
+    CHECK(name.defer(start + 1000h, false)); // while DNS fails, for as long as it takes
+    CHECK(name.defer(start + 1001h, true));
+    CHECK(name.defer(start + 1001h + name_record::grace - 1ms, true));
+    SECTION("DNS fails again") {
+        CHECK(name.defer(start + 1001h + name_record::grace, false));
+        CHECK(name.defer(start + 1001h + name_record::grace, true));
+    }
+    SECTION("DNS has said for long enough that they do not exist") {
+        CHECK_FALSE(name.defer(start + 1001h + name_record::grace, true));
+    }
+    CHECK(name.targets().size() == 1);
 }
 
 TEST_CASE("targets are kept as addresses are") {
