@@ -36,8 +36,7 @@ std::vector<T> without_repetitions(const std::vector<T>& list) {
 bool restrict_to(std::size_t most, std::vector<service_target>& targets) {
     const auto place = [](const service_target& each) { return std::tie(each.host, each.port); };
     std::ranges::sort(targets, {}, place);
-    const auto repeated = std::ranges::unique(targets);
-    targets.erase(repeated.begin(), repeated.end());
+    targets.erase(std::unique(targets.begin(), targets.end()), targets.end());
     if (targets.size() <= most) return false;
     targets.resize(most);
     return true;
