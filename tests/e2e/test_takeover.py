@@ -154,7 +154,7 @@ def test_an_upgrade_does_not_wait_for_probes(run, ecdsa, meeting):
 
     with Replica(answer) as replica:
         stream = service(replica.url, request_settings={"max_queue_wait_ms": 0})
-        stream["deployments"]["blue"]["readiness_probe"] = {"path": "/health", "period": 3600, "timeout": 3600}
+        stream["deployments"]["blue"]["readiness_probe"] = {"path": "/health", "period": 3600, "timeout": 60}
         settings = configuration({"stream": stream}, ecdsa)
         old = serving(run(settings, "--takeover", meeting))
         standing = lambda gate: gate.status()["services"]["stream"]["deployments"]["blue"]["replicas"][0]["standing"]
