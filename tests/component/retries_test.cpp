@@ -44,6 +44,15 @@ scripted_replica::script once_then(std::function<void(conversation&)> next) {
 }
 void hang_up(conversation& with) { with.close(); }
 void break_off(conversation& with) { with.reset(); }
+// Answers one request in all; resets the next one on that connection, and every one on another.
+void shut_down_after_one(conversation& with) {
+    if (with.number() == 0) {
+        with.read_request();
+        with.send(ok("first"));
+    }
+    with.read_head();
+    with.reset();
+}
 
 unsigned attempts(const nlohmann::json& record) { return record.value("attempts", 0U); }
 
@@ -132,14 +141,7 @@ TEST_CASE("only once: a replica that takes the request again and closes again is
 TEST_CASE("a replica that shuts down may reset a reused connection and the new one as well") {
     const auto what = GENERATE(over::tls, over::plain);
     INFO(to_string(what));
-    scripted_replica ends([](conversation& with) {
-        if (with.number() == 0) {
-            with.read_request();
-            with.send(ok("first"));
-        }
-        with.read_head();
-        with.reset();
-    });
+    scripted_replica ends(shut_down_after_one);
     scripted_replica good(echo);
     checked_proxy proxy(what, over_replicas({&ends, &good}));
     test_client client(proxy.port(), proxy.terms());
@@ -155,14 +157,7 @@ TEST_CASE("a replica that shuts down may reset a reused connection and the new o
 TEST_CASE("a new connection to the same replica takes nothing from the three replicas that are tried") {
     const auto what = GENERATE(over::tls, over::plain);
     INFO(to_string(what));
-    scripted_replica ends([](conversation& with) {
-        if (with.number() == 0) {
-            with.read_request();
-            with.send(ok("first"));
-        }
-        with.read_head();
-        with.reset();
-    });
+    scripted_replica ends(shut_down_after_one);
     scripted_replica good(echo);
     checked_proxy proxy(what, over_ports({refusing_port(), ends.port(), good.port()}));
     test_client client(proxy.port(), proxy.terms());
