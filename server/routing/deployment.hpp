@@ -205,10 +205,11 @@ public:
     // kept, too; a server at other addresses is not ejected any more.
     void update(std::vector<replica_settings> replicas, const admission& allowed);
 
-    // A slot on the replica with the fewest requests in flight, ties rotating; or a place at the end of the queue, and
-    // then `who` is woken or abandons; or why neither: fault::no_ready_replica if none may be used that `who` does not
-    // avoid, and none is about to be ready (starting, half-open), fault::queue_full, both with retry_after. Who waits
-    // already when the last replica goes keeps its place.
+    // A slot on the replica with the fewest requests in flight, ties rotating; or a place at the end of the queue (who
+    // avoids some: of those who do, who stand before the others), and then `who` is woken or abandons; or why neither:
+    // fault::no_ready_replica if none may be used that `who` does not avoid, and none is about to be ready (starting,
+    // half-open), fault::queue_full, both with retry_after. Who waits already when the last replica goes keeps its
+    // place.
     std::variant<slot, queued, base::failure> reserve(waiter& who, time_point now);
     // The same without waiting; `who` (null: nobody) says what is avoided. fault::queue_full where a slot would have to
     // be waited for.
