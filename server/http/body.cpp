@@ -1,5 +1,7 @@
 #include "http/body.hpp"
 
+#include "http/characters.hpp"
+
 #include <algorithm>
 #include <charconv>
 #include <cstring>
@@ -86,12 +88,20 @@ result<void> body_decoder::chunk_byte(char c) {
             return fail(fault::bad_request, "A chunk size is not a hexadecimal number (RFC 9112 7.1)");
         return {};
     case state::extension:
+    case state::trailer_name:
     case state::trailer:
         if (++framing_bytes_ > most_framing)
             return fail(fault::bad_request, "Chunk extensions and trailers over 8192 bytes (RFC 9112 7.1)");
+        if (state_ == state::trailer_name) {
+            if (c == ':')
+                state_ = state::trailer;
+            else if (!is_one_of(c, token_characters))
+                return fail(fault::bad_request, "A trailer is not a field line (RFC 9112 7.1.2)");
+            return {};
+        }
         if (c == '\r')
             state_ = state_ == state::extension ? state::size_lf : state::trailer_lf;
-        else if ((static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f)
+        else if (!is_one_of(c, value_characters))
             return fail(fault::bad_request, "A control character in a chunk extension or trailer (RFC 9112 7.1)");
         return {};
     case state::size_lf: return expect('\n', remaining_ == 0 ? state::trailer_start : state::data);
@@ -102,7 +112,8 @@ result<void> body_decoder::chunk_byte(char c) {
             state_ = state::end_lf;
             return {};
         }
-        state_ = state::trailer;
+        if (c == ':') return fail(fault::bad_request, "A trailer is not a field line (RFC 9112 7.1.2)");
+        state_ = state::trailer_name;
         return chunk_byte(c);
     case state::trailer_lf: return expect('\n', state::trailer_start);
     case state::end_lf: return expect('\n', state::done);

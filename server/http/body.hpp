@@ -20,7 +20,8 @@ public:
         std::size_t payload = 0;  // bytes of body, moved to the front of the input
     };
     // Takes what it can of `size` bytes at `bytes`. Chunk framing is taken out and the payload moved together; chunk
-    // extensions and trailers are checked, bounded and dropped. A bad chunk is a failure with fault::bad_request.
+    // extensions and trailers are checked (trailers as fields are), bounded and dropped. A bad chunk is a failure with
+    // fault::bad_request.
     result<step> decode(char* bytes, std::size_t size);
 
     bool done() const { return state_ == state::done; }
@@ -28,8 +29,9 @@ public:
     bool ends_with_stream() const { return state_ == state::until_close; }
     bool has_body() const { return has_body_; }
     bool chunked() const { return chunked_; }
-    // Bytes of payload still to come, as far as the current framing says: whole body or chunk.
-    std::uint64_t known_remaining() const { return remaining_; }
+    // Bytes of payload still to come, as far as the current framing says: whole body or chunk. None of a chunk whose
+    // size has not come whole, which may yet turn out to be no number.
+    std::uint64_t known_remaining() const { return state_ == state::length || state_ == state::data ? remaining_ : 0; }
 
 private:
     enum class state : std::uint8_t {
@@ -45,6 +47,7 @@ private:
         data_cr,
         data_lf,
         trailer_start,
+        trailer_name,
         trailer,
         trailer_lf,
         end_lf,

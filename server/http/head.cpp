@@ -1,5 +1,8 @@
 #include "http/head.hpp"
 
+#include "http/characters.hpp"
+#include "http/path.hpp"
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -11,47 +14,6 @@ namespace {
 
 using base::fail;
 
-constexpr auto token_characters = [] { // RFC 9110 5.6.2
-    std::array<bool, 256> table{};
-    for (unsigned c = '0'; c <= '9'; ++c) table[c] = true;
-    for (unsigned c = 'a'; c <= 'z'; ++c) table[c] = table[c - 'a' + 'A'] = true;
-    for (const char c : std::string_view("!#$%&'*+-.^_`|~")) table[static_cast<unsigned char>(c)] = true;
-    return table;
-}();
-
-constexpr auto value_characters = [] { // RFC 9110 5.5: visible, space, tab, obs-text
-    std::array<bool, 256> table{};
-    for (unsigned c = 0x20; c <= 0xff; ++c) table[c] = c != 0x7f;
-    table['\t'] = true;
-    return table;
-}();
-
-constexpr auto target_characters = [] { // RFC 3986, but for the few ASCII characters that clients send unescaped
-    std::array<bool, 256> table{};
-    for (unsigned c = 0x21; c <= 0x7e; ++c) table[c] = true;
-    for (const char c : std::string_view("#\"<>\\^`")) table[static_cast<unsigned char>(c)] = false;
-    return table;
-}();
-
-constexpr auto host_characters = [] { // RFC 3986 3.2.2 reg-name, but for the comma: it would join two hosts to one
-    std::array<bool, 256> table{};
-    for (unsigned c = '0'; c <= '9'; ++c) table[c] = true;
-    for (unsigned c = 'a'; c <= 'z'; ++c) table[c] = table[c - 'a' + 'A'] = true;
-    for (const char c : std::string_view("-._~%!$&'()*+;=")) table[static_cast<unsigned char>(c)] = true;
-    return table;
-}();
-
-constexpr auto address_characters = [] { // RFC 3986 3.2.2 IP-literal, within its brackets
-    auto table = host_characters;
-    table[':'] = true;
-    table['%'] = false;
-    return table;
-}();
-
-bool all_of(std::string_view text, const std::array<bool, 256>& allowed) {
-    return std::all_of(text.begin(), text.end(), [&](char c) { return allowed[static_cast<unsigned char>(c)]; });
-}
-
 constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 std::string_view trim(std::string_view text) {
@@ -60,7 +22,14 @@ std::string_view trim(std::string_view text) {
     return text;
 }
 
-// host [":" port] (RFC 9110 7.2): a name or address that is not empty, a port of digits only.
+bool is_port(std::string_view digits) {
+    std::uint16_t port = 0;
+    const auto* const all = digits.data() + digits.size();
+    const auto [end, ec] = std::from_chars(digits.data(), all, port);
+    return digits.empty() || (ec == std::errc{} && end == all);
+}
+
+// host [":" port] (RFC 9110 7.2): a name or address that is not empty, a port that there is or none behind the colon.
 bool is_host(std::string_view text) {
     const bool address = text.starts_with('[');
     const auto end = address ? text.find(']') : text.find(':');
@@ -68,7 +37,7 @@ bool is_host(std::string_view text) {
     const auto name = text.substr(0, end).substr(address ? 1 : 0);
     if (name.empty() || !all_of(name, address ? address_characters : host_characters)) return false;
     const auto port = end == std::string_view::npos ? std::string_view{} : text.substr(end + (address ? 1 : 0));
-    return port.empty() || (port.front() == ':' && port.find_first_not_of("0123456789", 1) == std::string_view::npos);
+    return port.empty() || (port.front() == ':' && is_port(port.substr(1)));
 }
 
 // Calls `visit(element)` for each element of a comma-separated list (RFC 9110 5.6.1), empty ones left out.
@@ -143,6 +112,8 @@ result<void> read_connection(std::string_view value, connection_options& options
             default:
                 return fail(fault::bad_request, "Connection names a field that is not hop-by-hop (RFC 9110 7.6.1)");
             }
+            if (!all_of(option, token_characters))
+                return fail(fault::bad_request, "Connection is not a list of tokens (RFC 9110 7.6.1)");
             if (nominated.size() == 16) return fail(fault::bad_request, "Connection names more than 16 fields");
             nominated.push_back(option);
         }
@@ -299,10 +270,12 @@ result<void> request_head::parse_request_line(std::string_view line) {
         return fail(fault::bad_request, "The version is not HTTP/1.1 or HTTP/1.0 (RFC 9112 2.3)");
     minor_version = version.back() - '0';
     verb = method_of(method_name);
+    if (method_name == "CONNECT") // refused here, because the client may take what follows for its tunnel
+        return fail(fault::bad_request, "CONNECT asks for a tunnel, and there are none here (RFC 9110 9.3.6)");
     if (target.empty() || !all_of(target, target_characters))
         return fail(fault::bad_request, "The request target has a forbidden character (RFC 9112 3.2)");
     if (target.front() != '/') {
-        // absolute-form (RFC 9112 3.2.2); other forms belong to CONNECT and OPTIONS, which no route takes.
+        // absolute-form (RFC 9112 3.2.2), or the asterisk of OPTIONS (3.2.4), which no route takes.
         const auto scheme_end = target.find("://");
         const bool absolute =
             scheme_end != std::string_view::npos && (equals_ignoring_case(target.substr(0, scheme_end), "http") ||
@@ -315,18 +288,24 @@ result<void> request_head::parse_request_line(std::string_view line) {
             if (authority_.empty() || target.front() != '/')
                 return fail(fault::bad_request,
                             "An absolute request target without authority or path (RFC 9112 3.2.2)");
-        } else if (verb != method::other && verb != method::options)
+        } else if (verb != method::options || target != "*")
             return fail(fault::bad_request, "The request target does not begin with a slash (RFC 9112 3.2.1)");
     }
     const auto mark = target.find('?');
     path = target.substr(0, mark);
     query = mark == std::string_view::npos ? std::string_view{} : target.substr(mark);
+    if (path.front() != '/') return {};
+    const auto normalised = normalise_path(path, decoded_path_);
+    if (!normalised) return normalised.error();
+    path = *normalised;
     return {};
 }
 
 result<void> request_head::note(const field& each) {
     switch (each.id) {
     case field_id::other:
+    case field_id::access_control: // these two begin so, whatever follows
+    case field_id::forwarding:
         if (each.name.find('_') != std::string_view::npos)
             return fail(fault::bad_request, "A field name with an underscore: servers may take it for another field");
         return {};

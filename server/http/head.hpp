@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -81,7 +82,7 @@ public:
 
     method verb = method::other;
     std::string_view method_name;
-    std::string_view path;  // as sent, without query
+    std::string_view path;  // normalised (http/path), without query
     std::string_view query; // with its '?', empty if there is none
     int minor_version = 1;
     std::string_view host; // as sent, with port; empty only with HTTP/1.0
@@ -102,6 +103,7 @@ private:
     bool has_length_ = false, has_encoding_ = false, has_host_ = false;
     bool connection_close_ = false, connection_keep_alive_ = false;
     std::string_view authority_; // of an absolute-form target
+    std::string decoded_path_;   // where `path` is not as it was sent
 };
 
 class response_head {

@@ -173,9 +173,11 @@ task<result<void>> exchange<Stream>::send_own_reply() {
 template <class Stream>
 result<bool> exchange<Stream>::find_request() {
     auto& in = client_.in;
-    while (now_.scanned <= 1 && in.readable().starts_with("\r\n")) { // RFC 9112 2.2; its CR may have come alone
+    // One empty line before a request is ignored (RFC 9112 2.2), and no more; its CR may have come alone.
+    if (!now_.empty_line_ignored && now_.scanned <= 1 && in.readable().starts_with("\r\n")) {
         in.consume(2);
         now_.scanned = 0;
+        now_.empty_line_ignored = true;
     }
     const auto end = http::find_head_end(in.readable(), now_.scanned, snapshot_->head_limits());
     if (!end) return end.error();

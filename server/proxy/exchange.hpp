@@ -200,7 +200,7 @@ private:
         clock::time_point began, head_read, sent_at, dispatched, reply_seen, reply_begun;
         clock::duration queued{}, connecting{};
         scoregate::proxy::ending ending = scoregate::proxy::ending::keep_alive;
-        bool head_parsed = false, expects_continue = false, client_keeps_alive = false;
+        bool empty_line_ignored = false, head_parsed = false, expects_continue = false, client_keeps_alive = false;
         bool uploading = false, stop_upload = false, replica_write_failed = false;
         bool reply_started = false, reply_complete = false, replica_reusable = false;
         bool reply_head_seen = false;

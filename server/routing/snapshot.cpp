@@ -16,23 +16,6 @@ constexpr auto no_traffic =
     "the endpoint has at least one deployment with positive weight values or use a deployment specific header to "
     "route."; // Azure's words
 
-// True if a server might read the path as another one than was compared.
-bool is_ambiguous(std::string_view path) {
-    for (std::size_t at = 0; at < path.size(); ++at) {
-        if (path[at] == '/') {
-            auto segment = path.substr(at + 1);
-            segment = segment.substr(0, segment.find('/'));
-            const bool last = at + 1 + segment.size() == path.size();
-            const auto name = segment.substr(0, segment.find(';')); // some take parameters off before they resolve dots
-            if ((name.empty() && !(last && segment.empty())) || name == "." || name == "..") return true;
-        } else if (path[at] == '%') {
-            for (const std::string_view code : {"2f", "5c", "2e", "25", "00"})
-                if (http::equals_ignoring_case(path.substr(at + 1, 2), code)) return true;
-        }
-    }
-    return false;
-}
-
 // The host of a Host field without its port (RFC 9110 7.2), brackets of an IPv6 literal taken off.
 std::string_view without_port(std::string_view host) {
     if (host.starts_with('[')) return host.substr(1, host.find(']') - 1);
@@ -92,12 +75,10 @@ base::result<destination> snapshot::find(const http::request_head& head) const {
                                     ? path.starts_with(each.path) && path.substr(each.path.size()).starts_with('/')
                                     : path == each.path;
         if (!leads_here) continue;
-        const auto rest = path.substr(each.path.size());
-        if (is_ambiguous(rest)) break;
         const bool preflight = head.verb == http::method::options && !to->cors_origins.empty();
         if ((each.methods & bit(head.verb)) == 0 && !preflight)
             return fail(fault::method_not_allowed, each.allow.c_str());
-        return destination{to, &each, rest};
+        return destination{to, &each, path.substr(each.path.size())};
     }
     return fail(fault::no_route, "the service has no such route");
 }

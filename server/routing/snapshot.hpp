@@ -88,8 +88,8 @@ public:
 
     // By `/api/v1/service/<name>/<route>`, `/api/v1/endpoint/<name>/<route>`, or the whole path on a service's own
     // host, and on every other host for the default service. `host` is the Host field, port and case ignored. Paths are
-    // compared as they were sent: no decoding, so nothing can be routed as one thing and read as another; beneath a
-    // subtree a path with dot segments, empty segments or an encoded slash, backslash or dot has no route.
+    // compared as http/path has normalised them, and beneath a subtree sent on so: nothing is routed as one thing and
+    // read as another.
     // fault::no_route or fault::method_not_allowed. OPTIONS passes where the service has CORS.
     base::result<destination> find(const http::request_head&) const;
     // The service that a path or host names, even where its route is unknown: whose metrics and log a refusal belongs
