@@ -145,35 +145,3 @@ TEST_CASE("a traceparent is continued if valid, begun otherwise") {
     CHECK(second != third);
     CHECK(world.proxy.next_record()["trace_id"] == second.substr(3, 32));
 }
-
-TEST_CASE("HTTP/1.0 clients: no Host needed, closed unless they ask for more") {
-    const auto what = GENERATE(over::tls, over::plain);
-    INFO(to_string(what));
-    one_replica world(what, always(ok("{}")));
-    {
-        test_client client(world.proxy.port(), world.proxy.terms());
-        const auto reply = client.ask("GET " + score + " HTTP/1.0\r\n\r\n");
-        CHECK(reply.status() == 200);
-        CHECK(reply.body == "{}");
-        CHECK(reply.field("connection") == "close");
-        CHECK(client.wait_for_end() == ending::clean);
-        CHECK(world.replica.request(0).first_line == "GET /score HTTP/1.1");
-        CHECK_FALSE(world.replica.request(0).field("host").empty());
-    }
-    test_client client(world.proxy.port(), world.proxy.terms());
-    const auto again = "POST " + score + " HTTP/1.0\r\nConnection: Keep-Alive\r\nContent-Length: 2\r\n\r\n{}";
-    CHECK(client.ask(again).field("connection") == "keep-alive");
-    CHECK(client.ask(again).status() == 200);
-    CHECK(world.replica.request(2).body == "{}");
-}
-
-TEST_CASE("Connection: close is obeyed and said") {
-    const auto what = GENERATE(over::tls, over::plain);
-    INFO(to_string(what));
-    one_replica world(what, always(ok("{}")));
-    test_client client(world.proxy.port(), world.proxy.terms());
-    const auto reply = client.ask(get(score, "Connection: close\r\n"));
-    CHECK(reply.status() == 200);
-    CHECK(reply.field("connection") == "close");
-    CHECK(client.wait_for_end() == ending::clean);
-}

@@ -4,35 +4,6 @@
 using namespace scoregate;
 using namespace scoregate::tests;
 
-TEST_CASE("103 is passed on, 100 is not, and HTTP/1.0 gets neither") {
-    const auto what = GENERATE(over::tls, over::plain);
-    INFO(to_string(what));
-    one_replica world(what, [](conversation& with) {
-        for (;;) {
-            with.read_request();
-            with.send("HTTP/1.1 100 Continue\r\n\r\n"
-                      "HTTP/1.1 103 Early Hints\r\nLink: </style>\r\nConnection: close\r\n\r\n");
-            with.send("HTTP/1.1 102 Processing\r\n\r\n" + ok("{}"));
-        }
-    });
-    test_client client(world.proxy.port(), world.proxy.terms());
-    for (int i = 0; i < 2; ++i) {
-        const auto reply = client.ask(post("{}"));
-        CHECK(reply.status() == 200);
-        REQUIRE(reply.interims.size() == 2);
-        const auto hints = parse_head(reply.interims[0]);
-        CHECK(hints.first_line == "HTTP/1.1 103 Early Hints");
-        CHECK(hints.field("link") == "</style>");
-        CHECK_FALSE(hints.has("connection"));
-        CHECK(parse_head(reply.interims[1]).status() == 102);
-    }
-    CHECK(world.replica.connections() == 1);
-    test_client old(world.proxy.port(), world.proxy.terms());
-    const auto reply = old.ask("GET " + score + " HTTP/1.0\r\n\r\n");
-    CHECK(reply.status() == 200);
-    CHECK(reply.interims.empty());
-}
-
 TEST_CASE("an interim reply reaches the client before the final one is there") {
     const auto what = GENERATE(over::tls, over::plain);
     INFO(to_string(what));
@@ -83,14 +54,6 @@ TEST_CASE("Expect: 100-continue is answered once, before the body, and not sent 
     test_client old(world.proxy.port(), world.proxy.terms());
     old.send("POST " + score + " HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
     CHECK(old.ask("hello").interims.empty());
-}
-
-TEST_CASE("Expect: 100-continue with an error answered before: no 100") {
-    one_replica world(over::plain, always(ok("{}")));
-    test_client client(world.proxy.port(), world.proxy.terms());
-    const auto reply = client.ask(request("POST", "/unknown", "Expect: 100-continue\r\nContent-Length: 5\r\n"));
-    check_fault(reply, 404, "no_route", "client");
-    CHECK(reply.interims.empty());
 }
 
 TEST_CASE("an early reply reaches a client that is still sending, and the connection closes") {

@@ -68,6 +68,8 @@ public:
     bool read_body(message& of, bool until_end = false);
     // Waits until `mark` is among what is unread, and takes nothing; throws wire_ended.
     void await(std::string_view mark);
+    // Waits for more than is unread; false at the end of the stream.
+    bool await_more() { return receive(); }
     const std::string& unread() const { return bytes_; }
 
 protected:
