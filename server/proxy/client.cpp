@@ -91,6 +91,9 @@ public:
             trim(side_.out);
             trim(side_.reply);
         }
+        if constexpr (Stream::is_tls) {
+            if (side_.stream.refused()) co_return co_await linger();
+        }
         if (end == ending::cut) { // what was sent is not whole: over TLS no close_notify tells, in clear only a reset
             error_code ignored;
             if constexpr (!Stream::is_tls) {
@@ -200,8 +203,8 @@ private:
         if (outcome == tls::handshake_outcome::plain_http) {
             const auto told = http::plain_http_on_tls_reply(on.date());
             ::send(stream.socket().native_handle(), told.data(), told.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-            co_await linger();
         }
+        if (outcome == tls::handshake_outcome::plain_http || stream.refused()) co_await linger();
         co_return false;
     }
 

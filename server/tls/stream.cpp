@@ -30,6 +30,16 @@ stream::stream(base::tcp_socket socket, ssl_ptr ssl, base::buffer_pool& pool)
     BIO_set_data(bio, this);
     BIO_set_init(bio, 1);
     SSL_set_bio(ssl_.get(), bio, bio); // one reference, owned by the SSL
+    SSL_set_info_callback(ssl_.get(), note_alert);
+}
+
+// OpenSSL answers each attempt to renegotiate with a warning and goes on (SSL_OP_NO_RENEGOTIATION): a peer that does
+// nothing else would have it decrypt, encrypt and send for as long as it likes. The first attempt ends the connection.
+void stream::note_alert(const SSL* ssl, int where, int alert) {
+    if ((where & SSL_CB_WRITE_ALERT) != SSL_CB_WRITE_ALERT) return;
+    const bool fatal = alert >> 8 == SSL3_AL_FATAL;
+    if (fatal || (alert & 0xFF) == SSL_AD_NO_RENEGOTIATION)
+        static_cast<stream*>(BIO_get_data(SSL_get_rbio(ssl)))->refused_ = true;
 }
 
 BIO_METHOD* stream::bio_method() {
@@ -46,8 +56,8 @@ BIO_METHOD* stream::bio_method() {
 int stream::bio_read(BIO* bio, char* into, int size) {
     auto& self = *static_cast<stream*>(BIO_get_data(bio));
     BIO_clear_retry_flags(bio);
-    if (self.in_.empty()) {
-        if (self.socket_error_) return 0; // end of stream as far as OpenSSL is concerned
+    if (self.in_.empty() || self.refused_) {
+        if (self.socket_error_ && !self.refused_) return 0; // end of stream as far as OpenSSL is concerned
         BIO_set_retry_read(bio);
         return -1;
     }
@@ -84,6 +94,10 @@ void stream::filled(error_code ec, std::size_t bytes) {
 
 error_code stream::failure_of(int result) {
     const int kind = SSL_get_error(ssl_.get(), result);
+    if (refused_) {
+        ERR_clear_error();
+        return failure_ = make_error_code(boost::system::errc::protocol_error);
+    }
     switch (kind) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE: return asio::error::would_block;
@@ -143,7 +157,12 @@ void stream::close_notify() {
 
 namespace {
 
-bool begins_like_http(std::string_view bytes) { return !bytes.empty() && bytes.front() >= 'A' && bytes.front() <= 'Z'; }
+// No TLS record begins with a letter, and every method does that anybody uses. HTTP/2's preface is told the same.
+bool begins_like_http(std::string_view bytes) {
+    if (bytes.empty()) return false;
+    const char first = bytes.front();
+    return (first >= 'A' && first <= 'Z') || (first >= 'a' && first <= 'z');
+}
 
 handshake_outcome outcome_of(unsigned long reason) {
     switch (ERR_GET_REASON(reason)) {
@@ -159,6 +178,15 @@ handshake_outcome outcome_of(unsigned long reason) {
 }
 
 } // namespace
+
+// OpenSSL sends no alert to who does not seem to speak TLS at all. Whoever does after all, in a version whose records
+// look different, learns what is wrong; nobody else is harmed by seven bytes.
+void stream::refuse_other_protocol() {
+    constexpr char alert[] = {SSL3_RT_ALERT, TLS1_2_VERSION_MAJOR,   TLS1_2_VERSION_MINOR, 0, 2,
+                              SSL3_AL_FATAL, SSL_AD_PROTOCOL_VERSION};
+    ::send(socket_.native_handle(), alert, sizeof alert, MSG_NOSIGNAL | MSG_DONTWAIT);
+    refused_ = true;
+}
 
 base::task<handshake_outcome> stream::handshake() {
     bool first = SSL_is_server(ssl_.get()) == 1;
@@ -186,6 +214,7 @@ base::task<handshake_outcome> stream::handshake() {
             const auto reason = ERR_peek_last_error();
             ERR_clear_error();
             if (socket_error_ || reason == 0) co_return handshake_outcome::closed;
+            if (!refused_ && ERR_GET_REASON(reason) == SSL_R_WRONG_VERSION_NUMBER) refuse_other_protocol();
             co_return outcome_of(reason);
         }
         }

@@ -3,7 +3,8 @@
 // one connection, one thread.
 //
 // Invariants: at most one read and one write in flight; the BIO never waits, it answers "retry"; a failed SSL_read or
-// SSL_write is final (failure_), and then no close_notify is sent (SSL_shutdown(3)).
+// SSL_write is final (failure_), and then no close_notify is sent (SSL_shutdown(3)); nor is anything read once the peer
+// has been refused.
 // Why not asio::ssl::stream: 68 KiB per connection and two copies more each way
 // (docs/decisions/0002-own-tls-stream.md).
 #pragma once
@@ -64,9 +65,12 @@ public:
     std::size_t write_now(std::string_view bytes, error_code& ec);
     // True if bytes, or the end of the stream, stand here that the socket will not announce again.
     bool buffered() const {
-        return !in_.empty() || SSL_pending(ssl_.get()) > 0 || failure_ ||
+        return !in_.empty() || SSL_pending(ssl_.get()) > 0 || failure_ || refused_ ||
                (SSL_get_shutdown(ssl_.get()) & SSL_RECEIVED_SHUTDOWN) != 0;
     }
+    // True once the peer has been sent an alert because of what it did: a fatal one, or that it may not renegotiate. A
+    // close with bytes of it unread would reset the connection, and the alert might never be seen.
+    bool refused() const { return refused_; }
     // Gives back what an idle connection does not need: our buffer, and OpenSSL's two of 16 KiB. Not while a read is in
     // flight, whose bytes go there.
     void release_buffers();
@@ -158,6 +162,8 @@ private:
     static int bio_read(BIO*, char*, int);
     static int bio_write(BIO*, const char*, int);
     static long bio_control(BIO*, int, long, void*);
+    static void note_alert(const SSL*, int where, int alert);
+    void refuse_other_protocol();
 
     std::span<char> room();                        // where the socket's next bytes go
     void filled(error_code ec, std::size_t bytes); // they came, or why not
@@ -169,6 +175,7 @@ private:
     error_code socket_error_; // why the socket gives no more; handed out when in_ is used up
     error_code failure_;      // of an SSL_ call: what every later one gets
     bool bulk_ = false;
+    bool refused_ = false;
 };
 
 } // namespace scoregate::tls

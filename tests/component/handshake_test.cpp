@@ -79,14 +79,22 @@ TEST_CASE("plain HTTP on the TLS port gets a readable 400") {
     one_replica world(over::tls, always(ok("{}")));
     client_terms terms;
     terms.tls = false;
-    test_client client(world.proxy.port(), terms);
-    const auto reply = client.ask(post("{}"));
-    CHECK(reply.status() == 400);
-    CHECK(reply.whole);
-    CHECK(reply.field("connection") == "close");
-    CHECK(reply.body.find("https://") != std::string::npos);
-    CHECK(client.wait_for_end() == ending::clean);
-    check_failed(world.proxy, handshake_failure::plain_http);
+    std::uint64_t times = 0;
+    for (const auto& said :
+         {post("{}"), post(pattern(1 << 20)), std::string("get / http/1.1\r\n\r\n"),
+          std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), std::string("CONNECT a:1 HTTP/1.1\r\n\r\n"),
+          std::string("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"), std::string("G")}) {
+        INFO(said.substr(0, 20));
+        test_client client(world.proxy.port(), terms);
+        const auto reply = client.ask(said);
+        CHECK(reply.status() == 400);
+        CHECK(reply.whole);
+        CHECK(reply.field("connection") == "close");
+        CHECK(reply.body.find("https://") != std::string::npos);
+        CHECK(client.wait_for_end() == ending::clean);
+        client.close();
+        check_failed(world.proxy, handshake_failure::plain_http, ++times);
+    }
     CHECK(world.replica.connections() == 0);
 }
 
