@@ -11,7 +11,8 @@ checked check(const config::source& source) {
     found.warnings = std::move(loaded.warnings);
     const auto& settings = loaded.value;
     found.tls = control::read_tls(loaded.certificates, settings ? settings->ticket_keys_dir : std::nullopt,
-                                  settings && settings->refuse_expired, source.file);
+                                  settings ? settings->client_ca : std::nullopt, settings && settings->refuse_expired,
+                                  source.file);
     found.problems.insert(found.problems.end(), found.tls.problems.begin(), found.tls.problems.end());
     found.keys = control::read_keys(loaded.services, source.file);
     auto trust = control::read_trust(loaded.services, source.file);

@@ -156,7 +156,8 @@ std::vector<const control::reload_unit*> process::reload_units() const {
     std::vector<const control::reload_unit*> units{&reloader_.unit()};
     for (const auto& each : tls_.pairs()) units.push_back(&each->unit);
     for (const auto& [service, each] : keys_.units()) units.push_back(&each->unit);
-    if (tls_.tickets()) units.push_back(&*tls_.tickets());
+    for (const auto* each : {&tls_.tickets(), &tls_.clients()})
+        if (*each) units.push_back(&**each);
     return units;
 }
 

@@ -37,6 +37,7 @@ void make_absolute(settings& to, const fs::path& folder) {
         }
     }
     if (to.ticket_keys_dir) resolve_folder(*to.ticket_keys_dir);
+    if (to.client_ca) resolve(to.client_ca->file, folder);
     for (auto& each : to.services) make_absolute(each, folder);
     if (auto& log = to.access_log.path; log && *log != "-") resolve(*log, folder);
 }

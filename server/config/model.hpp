@@ -74,6 +74,23 @@ struct timeouts {
     milliseconds drain{30000};        // then: longest wait for requests in flight
 };
 
+// Whose certificates clients show to scoregate.
+struct client_ca {
+    enum class demand : std::uint8_t { request, require };
+
+    std::string file;              // certificates of authorities in PEM, absolute
+    demand mode = demand::require; // whether a client may also come without one
+
+    friend bool operator==(const client_ca&, const client_ca&) = default;
+};
+
+// What Strict-Transport-Security tells browsers (RFC 6797): to come by HTTPS alone.
+struct strict_transport_security {
+    std::chrono::seconds max_age{31536000}; // how long from each reply on; 0: forget it
+    bool include_subdomains = false;        // and to those of the name
+    bool preload = false;                   // the name may be built into browsers, which is not soon undone
+};
+
 enum class log_format : std::uint8_t { json };
 
 struct access_log {
@@ -238,6 +255,9 @@ struct settings {
     std::vector<certificate_files> certificates; // the default first; empty exactly with allow_insecure_connections
     bool refuse_expired = false;
     std::optional<std::string> ticket_keys_dir; // absolute; null: own keys
+    std::optional<config::client_ca> client_ca; // null: clients are asked for no certificate
+    // Sent with every reply over TLS, in place of a replica's own; null: not sent, a replica's passes.
+    std::optional<config::strict_transport_security> strict_transport_security;
     listen listen_on;
     config::admin admin;
     unsigned workers = 0; // 0: one per core this process may use (cgroup quota counted)

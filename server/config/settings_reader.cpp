@@ -64,7 +64,7 @@ void settings_reader::read_root(section& in) {
     in.entries("services", 0, {}, "hold at least one service",
                [this](section& inner, const std::string& name) { read_service(inner, name); });
     in.text("default_service", to_.default_service, name_form);
-    in.not_built({"acme", "client_ca", "user", "trusted_proxies", "tracing"});
+    in.not_built({"acme", "user", "trusted_proxies", "tracing"});
 }
 
 void settings_reader::read_tls(section& in) {
@@ -72,6 +72,8 @@ void settings_reader::read_tls(section& in) {
     const bool more = in.objects("certificates", [this](section& inner) { read_pair(inner); });
     in.boolean("refuse_expired", to_.refuse_expired);
     in.text("ticket_keys_dir", to_.ticket_keys_dir, tls_form(path_form));
+    read_client_ca(in);
+    read_transport_security(in);
 
     const auto given = given_of_pair(in);
     if (to_.allow_insecure_connections) {
@@ -79,6 +81,10 @@ void settings_reader::read_tls(section& in) {
         if (more) warn_unused(in.pointer("certificates"), without_tls);
         if (to_.ticket_keys_dir) warn_unused(in.pointer("ticket_keys_dir"), without_tls);
         to_.ticket_keys_dir.reset();
+        if (to_.client_ca) warn_unused(in.pointer("client_ca"), without_tls);
+        to_.client_ca.reset();
+        if (to_.strict_transport_security) warn_unused(in.pointer("strict_transport_security"), without_tls);
+        to_.strict_transport_security.reset();
     } else if (in.reading() && given.empty() && more) {
         in.refuse(in.pointer("certificates"),
                   "needs a default beside it, for clients that ask for none of its names: give " + two_forms() +
@@ -88,6 +94,39 @@ void settings_reader::read_tls(section& in) {
                   "is missing: give " + two_forms() +
                       " to serve TLS, or set allowInsecureConnections to true to serve plain HTTP");
     }
+}
+
+void settings_reader::read_client_ca(section& in) {
+    const auto read = [this](section& inner) {
+        client_ca made;
+        inner.text("file", made.file, tls_form(path_form));
+        using demand = client_ca::demand;
+        inner.word("mode", made.mode, {{"request", demand::request}, {"require", demand::require}});
+        if (!inner.reading()) return;
+        if (!to_.allow_insecure_connections && !inner.given("file"))
+            inner.refuse(inner.pointer("file"),
+                         "is missing: name the PEM file with the certificates of the authorities that issue clients' "
+                         "certificates, or write \"client_ca\": null to ask clients for none");
+        to_.client_ca = std::move(made);
+    };
+    in.object_or_null("client_ca", read, "null");
+}
+
+void settings_reader::read_transport_security(section& in) {
+    const auto read = [this](section& inner) {
+        strict_transport_security made;
+        inner.duration("max_age_s", made.max_age, {0, 10 * 365 * 24 * 60 * 60});
+        inner.boolean("include_subdomains", made.include_subdomains);
+        inner.boolean("preload", made.preload);
+        if (!inner.reading()) return;
+        // What the lists that are built into browsers ask of a name (hstspreload.org).
+        constexpr std::chrono::seconds year{365 * 24 * 60 * 60};
+        if (!to_.allow_insecure_connections && made.preload && !(made.include_subdomains && made.max_age >= year))
+            inner.refuse(inner.pointer("preload"), "needs include_subdomains true and max_age_s of at least 31536000, "
+                                                   "or no browser's list takes the name: set both, or leave it out");
+        to_.strict_transport_security = made;
+    };
+    in.object_or_null("strict_transport_security", read, "null");
 }
 
 // Takes a pair that is whole. An entry of `certificates` must be one; whether the top needs one, the rest decides.

@@ -33,6 +33,8 @@ private:
 
     void read_root(section&);
     void read_tls(section&);
+    void read_client_ca(section&);
+    void read_transport_security(section&);
     void read_pair(section&); // the object that names one: the top, or an entry of `certificates`
     void read_listen(section&);
     void read_admin(section&);

@@ -22,6 +22,7 @@ constexpr std::chrono::milliseconds patience_of_who_asks{1500}, between_looks{10
 constexpr std::chrono::seconds read_limit{10};
 constexpr auto too_slow = "cannot be read within 10 s: look at the volume that its files are on";
 constexpr auto ticket_pointer = "/ticket_keys_dir";
+constexpr auto client_pointer = "/client_ca/file";
 
 config::problem pair_problem(const config::certificate_files& files, const std::string& config_file,
                              std::string message) {
@@ -64,29 +65,39 @@ config::problem no_better(const config::certificate_files& files, const std::str
                         "place");
 }
 
-config::problems ticket_problems(const tls::ticket_key_files& read, const std::string& config_file) {
+config::problems problems_at(const char* pointer, const std::vector<std::string>& sentences,
+                             const std::string& config_file) {
     config::problems made;
-    for (const auto& each : read.problems) made.push_back({config_file, ticket_pointer, each});
+    for (const auto& each : sentences) made.push_back({config_file, pointer, each});
     return made;
 }
 
 } // namespace
 
 tls_material read_tls(const std::vector<config::certificate_files>& pairs,
-                      const std::optional<std::string>& ticket_keys_dir, bool refuse_expired,
+                      const std::optional<std::string>& ticket_keys_dir,
+                      const std::optional<config::client_ca>& client_ca, bool refuse_expired,
                       const std::string& config_file) {
     tls_material found;
+    const auto alarm = [&found](const std::vector<std::string>& warnings) {
+        found.alarms.insert(found.alarms.end(), warnings.begin(), warnings.end());
+    };
     for (const auto& files : pairs) {
         auto pair = read_pair(files, refuse_expired, config_file);
         append(found.problems, pair.loaded.problems);
-        found.alarms.insert(found.alarms.end(), pair.loaded.warnings.begin(), pair.loaded.warnings.end());
+        alarm(pair.loaded.warnings);
         found.outside_validity = found.outside_validity || pair.loaded.expired_or_not_yet_valid;
         found.pairs.push_back(std::move(pair));
     }
     if (ticket_keys_dir) {
         found.tickets = tls::read_ticket_keys(*ticket_keys_dir);
-        append(found.problems, ticket_problems(*found.tickets, config_file));
-        found.alarms.insert(found.alarms.end(), found.tickets->warnings.begin(), found.tickets->warnings.end());
+        append(found.problems, problems_at(ticket_pointer, found.tickets->problems, config_file));
+        alarm(found.tickets->warnings);
+    }
+    if (client_ca) {
+        found.clients = tls::load_client_trust(*client_ca, system_clock::now());
+        append(found.problems, problems_at(client_pointer, found.clients->problems, config_file));
+        alarm(found.clients->warnings);
     }
     return found;
 }
@@ -109,11 +120,15 @@ base::task<tls_material> tls_reloader::prepare(const config::settings& next) {
             fresh.push_back(files);
     auto folder =
         next.certificates.empty() || next.ticket_keys_dir == ticket_folder_ ? std::nullopt : next.ticket_keys_dir;
-    auto read = [fresh = std::move(fresh), folder = std::move(folder), refuse = next.refuse_expired, file = next.file] {
-        return read_tls(fresh, folder, refuse, file);
-    };
+    auto clients = next.certificates.empty() || next.client_ca == client_ca_ ? std::nullopt : next.client_ca;
+    auto read = [fresh = std::move(fresh), folder = std::move(folder), clients = std::move(clients),
+                 refuse = next.refuse_expired,
+                 file = next.file] { return read_tls(fresh, folder, clients, refuse, file); };
     auto found = co_await files_.run(where_, preparing_, read_limit, std::move(read));
-    if (!found) found = tls_material{{}, {}, {{next.file, "/sslCertPemFile", too_slow}}, {}, false};
+    if (!found) {
+        found.emplace();
+        found->problems.push_back({next.file, "/sslCertPemFile", too_slow});
+    }
     for (const auto& fresh_one : found->pairs) {
         const auto better = std::find_if(pairs_.begin(), pairs_.end(), [&](const auto& each) {
             return each->files.cname == fresh_one.files.cname && valid_now(*each->value);
@@ -159,6 +174,17 @@ void tls_reloader::adopt(tls_material found, const config::settings& next) {
             shared_tickets_.update(*found.tickets, steady_clock::now());
         }
     }
+    const auto client_ca = pairs_.empty() ? std::nullopt : next.client_ca;
+    if (client_ca != client_ca_) {
+        changed = true;
+        client_ca_ = client_ca;
+        client_unit_.reset();
+        clients_.reset();
+        if (found.clients) {
+            client_unit_.emplace("client_ca", found.clients->content, patience);
+            clients_ = std::move(found.clients->value);
+        }
+    }
     if (!changed) return;
     publish_contexts();
     warn_of_expiry();
@@ -172,9 +198,14 @@ void tls_reloader::begin_looks(bool insist) {
         each->looking = true;
         base::spawn(where_, looks_, look_at(each, insist));
     }
-    if (!ticket_unit_ || looking_at_tickets_ || ticket_lane_.busy()) return;
-    looking_at_tickets_ = true;
-    base::spawn(where_, looks_, look_at_tickets(insist));
+    if (ticket_unit_ && !looking_at_tickets_ && !ticket_lane_.busy()) {
+        looking_at_tickets_ = true;
+        base::spawn(where_, looks_, look_at_tickets(insist));
+    }
+    if (client_unit_ && !looking_at_clients_ && !client_lane_.busy()) {
+        looking_at_clients_ = true;
+        base::spawn(where_, looks_, look_at_clients(insist));
+    }
 }
 
 base::task<> tls_reloader::look_at(std::shared_ptr<pair> one, bool insist) {
@@ -185,6 +216,11 @@ base::task<> tls_reloader::look_at(std::shared_ptr<pair> one, bool insist) {
 base::task<> tls_reloader::look_at_tickets(bool insist) {
     co_await read_tickets(insist);
     looking_at_tickets_ = false;
+}
+
+base::task<> tls_reloader::look_at_clients(bool insist) {
+    co_await read_clients(insist);
+    looking_at_clients_ = false;
 }
 
 void tls_reloader::give_up(pair& one) {
@@ -207,7 +243,7 @@ base::task<> tls_reloader::reload() {
     const auto end = steady_clock::now() + patience_of_who_asks;
     base::tick_timer pause(where_);
     const auto any_waits = [this] {
-        return (ticket_unit_ && ticket_unit_->waiting()) ||
+        return (ticket_unit_ && ticket_unit_->waiting()) || (client_unit_ && client_unit_->waiting()) ||
                std::any_of(pairs_.begin(), pairs_.end(), [](const auto& each) { return each->unit.waiting(); });
     };
     for (;;) {
@@ -222,7 +258,8 @@ base::task<> tls_reloader::reload() {
 config::problems tls_reloader::problems() const {
     config::problems all;
     for (const auto& each : pairs_) append(all, each->unit.past().last_problems);
-    if (ticket_unit_) append(all, ticket_unit_->past().last_problems);
+    for (const auto* each : {&ticket_unit_, &client_unit_})
+        if (*each) append(all, (*each)->past().last_problems);
     return all;
 }
 
@@ -292,7 +329,7 @@ base::task<> tls_reloader::read_tickets(bool insist) {
     }
     const bool again = insist && !ticket_unit_->past().last_succeeded;
     if (!ticket_unit_->worth_reading(found->content, now) && !again) co_return;
-    if (auto problems = ticket_problems(*found, config_file_); !problems.empty()) {
+    if (auto problems = problems_at(ticket_pointer, found->problems, config_file_); !problems.empty()) {
         ticket_unit_->refuse(found->content, std::move(problems), insist, now);
         co_return;
     }
@@ -300,6 +337,42 @@ base::task<> tls_reloader::read_tickets(bool insist) {
     for (const auto& each : found->warnings) telemetry::log().warn("{}", each);
     telemetry::log().info("reload: ticket_keys: {} keys are in force", found->keys.size());
     if (shared_tickets_.update(*found, now)) publish_soon();
+}
+
+base::task<> tls_reloader::read_clients(bool insist) {
+    const auto from = *client_ca_;
+    auto look = [this, from] {
+        watch_.follow({from.file});
+        return tls::read_content(from);
+    };
+    const auto seen = co_await files_.run(where_, client_lane_, read_limit, std::move(look));
+    if (client_ca_ != from) co_return;
+    const bool again = insist && !client_unit_->past().last_succeeded;
+    if (seen && !client_unit_->worth_reading(*seen, steady_clock::now()) && !again) co_return;
+
+    std::optional<tls::client_trust_load> loaded;
+    if (seen) {
+        auto load = [from] { return tls::load_client_trust(from, system_clock::now()); };
+        loaded = co_await files_.run(where_, client_lane_, read_limit, std::move(load));
+        if (client_ca_ != from) co_return;
+    }
+    const auto now = steady_clock::now();
+    if (!loaded) {
+        config::problems hung{{config_file_, client_pointer, too_slow}};
+        client_unit_->refuse({}, std::move(hung), true, now);
+        co_return;
+    }
+    // By now the file may hold again what is in force.
+    if (!client_unit_->worth_reading(loaded->content, now) && !again) co_return;
+    if (auto problems = problems_at(client_pointer, loaded->problems, config_file_); !problems.empty()) {
+        client_unit_->refuse(loaded->content, std::move(problems), insist, now);
+        co_return;
+    }
+    client_unit_->accept(loaded->content);
+    for (const auto& each : loaded->warnings) telemetry::log().warn("{}", each);
+    telemetry::log().info("reload: client_ca: {} authorities are in force", loaded->value->authorities().size());
+    clients_ = std::move(loaded->value);
+    publish_soon();
 }
 
 base::task<> tls_reloader::follow() {
@@ -359,7 +432,7 @@ void tls_reloader::publish_contexts() {
         const auto store = std::make_shared<const tls::certificate_store>(std::move(all), pairs_.front()->files.cname);
         for (const auto& each : store->warnings()) telemetry::log().warn("{}", each);
         const auto tickets = ticket_folder_ ? shared_tickets_.current() : own_tickets_.current();
-        for (auto& context : contexts) context = tls::make_server_context(store, tickets);
+        for (auto& context : contexts) context = tls::make_server_context(store, tickets, clients_);
     }
     publish_(std::move(contexts));
 }

@@ -1,6 +1,6 @@
-// The reload units of TLS, each certificate pair and the folder of ticket keys: looks at their files, reads what has
-// changed on a thread of its own, checks it as a start would, and hands every core a new SSL_CTX. A unit that is no
-// good keeps what it has and delays no other. Control thread; owned by app::process.
+// The reload units of TLS, each certificate pair, the folder of ticket keys and the authorities of clients: looks at
+// their files, reads what has changed on a thread of its own, checks it as a start would, and hands every core a new
+// SSL_CTX. A unit that is no good keeps what it has and delays no other. Control thread; owned by app::process.
 #pragma once
 
 #include "base/background.hpp"
@@ -11,6 +11,7 @@
 #include "control/reload_unit.hpp"
 #include "tls/certificate_check.hpp"
 #include "tls/certificate_store.hpp"
+#include "tls/client_trust.hpp"
 #include "tls/expiry.hpp"
 #include "tls/ticket_keys.hpp"
 
@@ -23,22 +24,25 @@
 
 namespace scoregate::control {
 
-// Pairs and ticket keys as their files hold them.
+// Pairs, ticket keys and authorities as their files hold them.
 struct tls_material {
     struct pair {
         config::certificate_files files;
         tls::certificate_load loaded;
     };
     std::vector<pair> pairs;
-    std::optional<tls::ticket_key_files> tickets; // if there is a folder for them
-    config::problems problems;                    // of all of them
-    std::vector<std::string> alarms;              // clients will object: log them loudly
-    bool outside_validity = false;                // a leaf is expired or not yet valid
+    std::optional<tls::ticket_key_files> tickets;  // if there is a folder for them
+    std::optional<tls::client_trust_load> clients; // if they are asked for certificates
+    config::problems problems;                     // of all of them
+    std::vector<std::string> alarms;               // clients will object: log them loudly
+    bool outside_validity = false;                 // a leaf is expired or not yet valid
 };
 
-// What a start needs of `pairs` and `ticket_keys_dir`. Blocks on the files. `config_file` is what problems name.
+// What a start needs of `pairs`, `ticket_keys_dir` and `client_ca`. Blocks on the files. `config_file` is what problems
+// name.
 tls_material read_tls(const std::vector<config::certificate_files>& pairs,
-                      const std::optional<std::string>& ticket_keys_dir, bool refuse_expired,
+                      const std::optional<std::string>& ticket_keys_dir,
+                      const std::optional<config::client_ca>& client_ca, bool refuse_expired,
                       const std::string& config_file);
 
 class tls_reloader {
@@ -75,6 +79,7 @@ public:
     };
     const std::vector<std::shared_ptr<pair>>& pairs() const { return pairs_; } // in the configuration's order
     const std::optional<reload_unit>& tickets() const { return ticket_unit_; } // with a folder only
+    const std::optional<reload_unit>& clients() const { return client_unit_; } // if they are asked for certificates
 
 private:
     void begin_looks(bool insist);
@@ -85,6 +90,8 @@ private:
     void give_up(pair& one);
     base::task<> look_at_tickets(bool insist);
     base::task<> read_tickets(bool insist);
+    base::task<> look_at_clients(bool insist);
+    base::task<> read_clients(bool insist);
     bool in_force(const std::shared_ptr<pair>& one) const;
     bool rotate_tickets();
     void warn_of_expiry();
@@ -103,11 +110,14 @@ private:
     tls::own_ticket_keys own_tickets_;
     tls::shared_ticket_keys shared_tickets_;
     bool overdue_told_ = false;
-    base::background::lane preparing_, ticket_lane_;
+    std::optional<config::client_ca> client_ca_;
+    std::optional<reload_unit> client_unit_;
+    std::shared_ptr<const tls::client_trust> clients_;
+    base::background::lane preparing_, ticket_lane_, client_lane_;
     file_watch watch_;
     base::gate looks_;        // units that are just being looked at
     base::tick_timer looked_; // cancelled when none is
-    bool looking_at_tickets_ = false;
+    bool looking_at_tickets_ = false, looking_at_clients_ = false;
     bool publishing_ = false; // soon
 };
 

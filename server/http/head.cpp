@@ -161,7 +161,7 @@ field_id identify(std::string_view name) {
         field_id id;
     };
     // By length, so that most names are told apart without looking at them.
-    static constexpr std::array<known, 28> names{{
+    static constexpr std::array<known, 31> names{{
         {"te", field_id::hop_by_hop},
         {"host", field_id::host},
         {"date", field_id::date},
@@ -175,12 +175,14 @@ field_id identify(std::string_view name) {
         {"connection", field_id::connection},
         {"keep-alive", field_id::hop_by_hop},
         {"user-agent", field_id::user_agent},
+        {"client-cert", field_id::forwarding}, // RFC 9440 2.4
         {"traceparent", field_id::traceparent},
         {"x-request-id", field_id::request_id},
         {"authorization", field_id::authorization},
         {"content-length", field_id::content_length},
         {"x-ms-request-id", field_id::request_id},
         {"proxy-connection", field_id::hop_by_hop},
+        {"client-cert-chain", field_id::forwarding},
         {"transfer-encoding", field_id::transfer_encoding},
         {"x-scoregate-fault", field_id::fault_token},
         {"proxy-authenticate", field_id::hop_by_hop},
@@ -188,6 +190,7 @@ field_id identify(std::string_view name) {
         {"x-ms-client-request-id", field_id::client_request_id},
         {"azureml-model-deployment", field_id::azureml_model_deployment},
         {"proxy-authentication-info", field_id::hop_by_hop},
+        {"strict-transport-security", field_id::transport_security},
         {"access-control-request-method", field_id::request_method},
         {"access-control-request-headers", field_id::request_headers},
     }};

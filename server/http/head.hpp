@@ -36,12 +36,13 @@ enum class field_id : std::uint8_t {
     origin,
     request_headers, // Access-Control-Request-Headers
     request_method,  // Access-Control-Request-Method
-    forwarding,      // Forwarded, X-Forwarded-*, X-Real-IP, Proxy: ours alone to say
+    forwarding,      // Forwarded, X-Forwarded-*, X-Real-IP, Client-Cert, Client-Cert-Chain, Proxy: ours alone to say
     fault_token,     // X-Scoregate-Fault: ours alone to say
     request_id,      // X-Request-Id, X-MS-Request-Id: ours alone to say
     client_request_id,
     traceparent,
     transfer_encoding,
+    transport_security, // Strict-Transport-Security: ours to say where it is set
     user_agent,
 };
 

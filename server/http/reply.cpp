@@ -22,6 +22,7 @@ std::string whole_reply(unsigned status, std::string_view fields, std::string_vi
     line("x-ms-request-id", about.identity.id.view());
     if (about.identity.client.size != 0) line("x-ms-client-request-id", about.identity.client.view());
     if (about.cors) out.append(cors_lines(about.allowed_origin));
+    out.append(about.transport_security);
     if (about.close) line("Connection", "close");
     out.append("\r\n");
     if (!about.head_only) out.append(body);

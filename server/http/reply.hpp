@@ -15,8 +15,9 @@ struct own_reply {
     bool close = false;     // says Connection: close
     bool head_only = false; // the request was HEAD (RFC 9110 9.3.2)
     base::error_mapping mapping = base::error_mapping::aks;
-    bool cors = false;                 // whether it depends on the page that asks
-    std::string_view allowed_origin{}; // of a page that may read it
+    bool cors = false;                     // whether it depends on the page that asks
+    std::string_view allowed_origin{};     // of a page that may read it
+    std::string_view transport_security{}; // a line, see write.hpp; empty: none
 };
 
 // {"error":{"code","message","side","request_id"}} with x-scoregate-fault, and Allow, Retry-After or

@@ -6,7 +6,8 @@ namespace scoregate::http {
 
 namespace {
 
-// What is added to a head beside the fields that are passed on: names, ids, timings and numbers together.
+// What is added to a head beside the fields that are passed on: names, ids, timings, numbers and a client's certificate
+// (1 KiB at most) together.
 constexpr std::size_t room_for_ours = 2048;
 
 void number(base::buffer& out, std::uint64_t value) {
@@ -92,6 +93,7 @@ void write_request_head(base::buffer& out, const request_head& head, const repli
     line(out, "X-Forwarded-For", from.client_ip);
     line(out, "X-Forwarded-Proto", from.proto);
     if (!from.host.empty()) line(out, "X-Forwarded-Host", from.host);
+    if (!from.certificate.empty()) line(out, "X-Forwarded-Client-Cert", from.certificate);
     line(out, "X-Request-Id", identity.id.view());
     if (identity.client.size != 0) line(out, "x-ms-client-request-id", identity.client.view());
     line(out, "traceparent", identity.trace.view());
@@ -114,6 +116,9 @@ void write_reply_head(base::buffer& out, const response_head& head, unsigned sta
         switch (each.id) {
         case field_id::access_control:
             if (marks.cors) continue;
+            break;
+        case field_id::transport_security:
+            if (marks.transport_security) continue;
             break;
         case field_id::azureml_model_deployment:
         case field_id::fault_token:
@@ -140,6 +145,7 @@ void write_reply_head(base::buffer& out, const response_head& head, unsigned sta
         out.append("\r\nms-azureml-model-error-reason: model_error\r\n");
     }
     if (marks.cors) out.append(cors_lines(marks.allowed_origin));
+    if (marks.transport_security) out.append(*marks.transport_security);
     out.append("Server-Timing: queue;dur=");
     milliseconds(out, spent.queue);
     out.append(", connect;dur=");
@@ -169,6 +175,13 @@ std::string cors_lines(std::string_view allowed_origin) {
     return lines.append("Access-Control-Expose-Headers: x-request-id, x-ms-request-id, x-ms-client-request-id, "
                         "x-scoregate-fault, azureml-model-deployment, ms-azureml-model-error-statuscode, "
                         "ms-azureml-model-error-reason, Retry-After, Server-Timing\r\n");
+}
+
+std::string transport_security_line(std::chrono::seconds max_age, bool include_subdomains, bool preload) {
+    auto line = "Strict-Transport-Security: max-age=" + std::to_string(max_age.count());
+    if (include_subdomains) line.append("; includeSubDomains");
+    if (preload) line.append("; preload");
+    return line.append("\r\n");
 }
 
 void write_interim_head(base::buffer& out, const response_head& head) {

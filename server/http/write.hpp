@@ -9,6 +9,7 @@
 #include "http/identifiers.hpp"
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,9 +24,10 @@ struct request_identity {
 // What is ours to say about where a request came from.
 struct forwarded {
     std::string_view client_ip;
-    std::string_view proto;     // "http" or "https"
-    std::string_view host;      // as the client sent it
-    bool authorization = false; // whether its Authorization is passed on
+    std::string_view proto;         // "http" or "https"
+    std::string_view host;          // as the client sent it
+    bool authorization = false;     // whether its Authorization is passed on
+    std::string_view certificate{}; // the client's that was verified, as X-Forwarded-Client-Cert has it; empty: none
 };
 
 // The path at the replica: what the route maps to, and the rest of the client's path beneath a subtree.
@@ -58,12 +60,16 @@ struct reply_marks {
     bool model_status = false;         // then tell the model's own, as managed endpoints do
     bool cors = false;                 // it is ours to say who may read it: the replica's own word on it is dropped
     std::string_view allowed_origin{}; // Access-Control-Allow-Origin
+    // Strict-Transport-Security as a line, or nothing; null: the replica's own passes.
+    std::optional<std::string_view> transport_security{};
 };
 
 std::size_t room_for(const response_head&);
 // Access-Control-Allow-Origin and what belongs to it (https://fetch.spec.whatwg.org/#http-responses), as lines. Empty:
 // only that another origin would get another answer, which no cache may mix up.
 std::string cors_lines(std::string_view allowed_origin);
+// Strict-Transport-Security (RFC 6797 6.1) as a line.
+std::string transport_security_line(std::chrono::seconds max_age, bool include_subdomains, bool preload);
 // The replica's reply as the client gets it, under `status` (ours where the fault table changes it). `date` is the Date
 // to add where the replica sent none (RFC 9110 6.6.1), `deployment` goes into azureml-model-deployment.
 void write_reply_head(base::buffer& out, const response_head&, unsigned status, const reply_marks&,

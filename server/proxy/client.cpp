@@ -1,6 +1,7 @@
 #include "proxy/client.hpp"
 
 #include "http/reply.hpp"
+#include "tls/client_trust.hpp"
 
 #include <openssl/ssl.h>
 
@@ -45,6 +46,7 @@ public:
           side_{on,
                 Stream(std::forward<Args>(stream)...),
                 std::move(address),
+                {},
                 {},
                 {},
                 false,
@@ -197,6 +199,9 @@ private:
             (side_.resumed ? on.metrics.handshakes_resumed : on.metrics.handshakes_full).add();
             side_.cipher = SSL_get_cipher_name(ssl);
             if (const char* const name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)) side_.sni = name;
+            if (X509* const shown = SSL_get0_peer_certificate(ssl);
+                shown != nullptr && SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE)
+                side_.certificate = tls::forwarded_certificate(shown);
             co_return true;
         }
         on.metrics.handshake_failed(timed_out ? telemetry::handshake_failure::timeout : reason_of(outcome));
@@ -217,6 +222,8 @@ private:
         case from::unsupported_protocol: return to::unsupported_protocol;
         case from::no_shared_cipher: return to::no_shared_cipher;
         case from::no_application_protocol: return to::no_application_protocol;
+        case from::certificate_missing: return to::certificate_missing;
+        case from::certificate_refused: return to::certificate_refused;
         case from::client_alert: return to::client_alert;
         case from::cancelled: return to::closed;
         default: return to::other;

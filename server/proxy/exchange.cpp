@@ -359,10 +359,10 @@ task<> exchange<Stream>::answer(failure why) {
     drop_buffered_body();
     const bool unread = !now_.head_parsed || !request_body_.done();
     const bool close = unread || !now_.client_keeps_alive;
-    own_reply_ =
-        http::fault_reply(why, now_.service != nullptr ? std::string_view(now_.service->name) : std::string_view{},
-                          {identity_, core_.date(), close, now_.verb == http::method::head, mapping(),
-                           now_.service != nullptr && !now_.service->cors_origins.empty(), now_.allowed_origin});
+    own_reply_ = http::fault_reply(
+        why, now_.service != nullptr ? std::string_view(now_.service->name) : std::string_view{},
+        {identity_, core_.date(), close, now_.verb == http::method::head, mapping(),
+         now_.service != nullptr && !now_.service->cors_origins.empty(), now_.allowed_origin, transport_security()});
     error_code ec;
     const auto sent = client_.stream.write_now(own_reply_, ec);
     now_.bytes_out += own_reply_.size();

@@ -35,6 +35,7 @@ struct client_side {
     std::string address;     // the client's IP as text
     std::string_view cipher; // OpenSSL's name, static; empty without TLS
     std::string sni;
+    std::string certificate; // the client's, as replicas are told of it; empty: it showed none
     bool resumed;
     bool finishing;           // no request after the one under way
     base::buffer in;          // from the client
@@ -143,6 +144,10 @@ private:
     base::failure given_up() const;
     base::failure refuse_for_now(base::fault) const; // with retry_after
     base::error_mapping mapping() const;
+    // In clear it may not be told (RFC 6797 7.2).
+    std::string_view transport_security() const {
+        return Stream::is_tls ? snapshot_->transport_security() : std::string_view{};
+    }
     telemetry::service_metrics::per_core& metrics() const { return now_.metrics->at(core_.index()); }
     const config::timeouts& timeouts() const { return snapshot_->settings().timeouts; }
     static void cancel_client(void* self);

@@ -24,7 +24,11 @@ result<void> exchange<Stream>::decide() {
     client_.in.consume(now_.head_size); // its bytes stay where they are until the next read
 
     const bool reads = head.verb == http::method::get || head.verb == http::method::head;
-    const http::own_reply own{identity_, core_.date(), !now_.client_keeps_alive, head.verb == http::method::head};
+    const http::own_reply own{.identity = identity_,
+                              .date = core_.date(),
+                              .close = !now_.client_keeps_alive,
+                              .head_only = head.verb == http::method::head,
+                              .transport_security = transport_security()};
     if (reads && head.path == "/" && !request_body_.has_body()) {
         if (core_.unready()) return fail(fault::draining);
         own_reply_ = http::healthy_reply(own);
@@ -74,7 +78,7 @@ result<void> exchange<Stream>::answer_preflight(const http::request_head& head, 
         return fail(fault::bad_request, "OPTIONS that is no preflight: Access-Control-Request-Method, and no body");
     own_reply_ = http::preflight_reply(by.allow, head.preflight_headers,
                                        {identity_, core_.date(), !now_.client_keeps_alive, false,
-                                        base::error_mapping::aks, true, now_.allowed_origin});
+                                        base::error_mapping::aks, true, now_.allowed_origin, transport_security()});
     now_.status = 204;
     return {};
 }
@@ -142,7 +146,8 @@ result<void> exchange<Stream>::prepare_request(const http::request_head& head, c
         out.clear();
         out.reserve(http::room_for(head, path, host) + more);
         http::write_request_head(out, head, path, host,
-                                 {client_.address, proto, head.host, to.to->forward_authorization}, identity_);
+                                 {client_.address, proto, head.host, to.to->forward_authorization, client_.certificate},
+                                 identity_);
     };
     now_.idempotent = to.by->idempotent || head.verb == http::method::get || head.verb == http::method::head;
     auto& out = client_.out;

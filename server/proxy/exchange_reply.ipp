@@ -119,10 +119,11 @@ void exchange<Stream>::begin_reply() {
     framing.announce_keep_alive = !framing.close && now_.minor_version == 0;
     const http::timings spent{now_.queued, now_.connecting, now_.reply_seen - now_.dispatched};
     const bool managed_error = now_.passed_on != fault::none && mapping() == base::error_mapping::managed;
-    http::write_reply_head(
-        client_.out, head, now_.status,
-        {base::token(now_.passed_on), managed_error, !now_.service->cors_origins.empty(), now_.allowed_origin}, framing,
-        now_.target->name, core_.date(), spent, identity_);
+    http::reply_marks marks{base::token(now_.passed_on), managed_error, !now_.service->cors_origins.empty(),
+                            now_.allowed_origin};
+    if (!snapshot_->transport_security().empty()) marks.transport_security = transport_security();
+    http::write_reply_head(client_.out, head, now_.status, marks, framing, now_.target->name, core_.date(), spent,
+                           identity_);
 }
 
 // Frames `payload` bytes at the front of client.reply for the client.

@@ -1,5 +1,7 @@
 #include "routing/snapshot.hpp"
 
+#include "http/write.hpp"
+
 #include <algorithm>
 #include <array>
 
@@ -46,6 +48,8 @@ snapshot::snapshot(config::settings settings, std::vector<service> services)
         by_name_.emplace(services_[i].name, &services_[i]);
         for (const auto& host : settings_.services[i].hosts) by_host_.emplace(host, &services_[i]);
     }
+    if (const auto& told = settings_.strict_transport_security)
+        transport_security_ = http::transport_security_line(told->max_age, told->include_subdomains, told->preload);
     if (const auto& name = settings_.default_service) default_ = by_name_.at(*name);
 }
 

@@ -85,6 +85,8 @@ public:
     const config::settings& settings() const { return settings_; }
     const std::vector<service>& services() const { return services_; }
     const http::head_limits& head_limits() const { return head_limits_; }
+    // Strict-Transport-Security as a line, for replies over TLS; empty if it is not set.
+    std::string_view transport_security() const { return transport_security_; }
 
     // By `/api/v1/service/<name>/<route>`, `/api/v1/endpoint/<name>/<route>`, or the whole path on a service's own
     // host, and on every other host for the default service. `host` is the Host field, port and case ignored. Paths are
@@ -110,6 +112,7 @@ private:
 
     config::settings settings_;
     http::head_limits head_limits_;
+    std::string transport_security_;
     std::vector<service> services_;
     index by_name_, by_host_;
     const service* default_ = nullptr;

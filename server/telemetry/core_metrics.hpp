@@ -17,6 +17,8 @@ enum class handshake_failure : std::uint8_t {
     no_shared_cipher,        // no cipher suite, curve or signature algorithm in common
     no_application_protocol, // ALPN without http/1.1
     plain_http,              // a request in clear on the TLS port
+    certificate_missing,     // client_ca requires one of clients, and this one showed none
+    certificate_refused,     // the client's leads to no authority of client_ca, has expired, or is not its own
     client_alert,            // the client refused us: unknown CA, wrong name, expired certificate
     timeout,
     closed, // the client went away in the middle
@@ -29,6 +31,8 @@ constexpr std::string_view to_string(handshake_failure reason) {
                                                                           "no_shared_cipher",
                                                                           "no_application_protocol",
                                                                           "plain_http",
+                                                                          "certificate_missing",
+                                                                          "certificate_refused",
                                                                           "client_alert",
                                                                           "timeout",
                                                                           "closed",

@@ -47,7 +47,8 @@ void require(bool succeeded, const char* what) {
 struct served_from {
     std::shared_ptr<const certificate_store> certificates;
     std::shared_ptr<const ticket_keys> keys;
-    cipher_ptr ticket_cipher; // fetching takes a lock that all cores would share
+    std::shared_ptr<const client_trust> clients; // null: no certificate is asked for
+    cipher_ptr ticket_cipher;                    // fetching takes a lock that all cores would share
 };
 
 void free_served_from(void*, void* owned, CRYPTO_EX_DATA*, int, long, void*) {
@@ -159,10 +160,73 @@ void issue_tickets(SSL_CTX* context) {
     require(SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ticket_callback) == 1, "set the session ticket keys");
 }
 
+// ---- clients' certificates ----------------------------------------------------------------------------------------
+
+// Intermediates between a client's certificate and one of ours, and bytes of all that it sends: a client that nobody
+// knows yet decides how much there is to verify.
+constexpr int deepest_chain = 4;
+constexpr long longest_chain = 32 * 1024;
+// The names of the authorities help a client to choose among its certificates, but every one that connects gets them:
+// beyond this none is sent, which lets it offer any (RFC 5246 7.4.4).
+constexpr std::size_t most_bytes_of_names = 8 * 1024;
+
+void name_authorities(SSL_CTX* context, const client_trust& clients) {
+    STACK_OF(X509_NAME)* const names = sk_X509_NAME_new_null();
+    require(names != nullptr, "name the authorities");
+    SSL_CTX_set_client_CA_list(context, names); // the context's now
+    std::size_t bytes = 0;
+    for (const auto& each : clients.authorities()) {
+        const auto* const name = X509_get_subject_name(each.get());
+        bytes += static_cast<std::size_t>(std::max(i2d_X509_NAME(name, nullptr), 0)) + 2;
+    }
+    if (bytes > most_bytes_of_names) return;
+    for (const auto& each : clients.authorities())
+        require(SSL_CTX_add_client_CA(context, each.get()) == 1, "name an authority");
+}
+
+// A session keeps the client's certificate, or that there was none: it is bound to the terms it was made under.
+int bind_session(SSL* ssl, void*) {
+    const auto& id = behind(ssl).clients->id();
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), id.data(), id.size());
+}
+
+// Whether what the session says of the client is still so. OpenSSL verifies in full handshakes alone.
+bool still_trusted(SSL_SESSION* session, const client_trust& clients) {
+    void* bound = nullptr;
+    std::size_t size = 0;
+    const auto& id = clients.id();
+    if (SSL_SESSION_get0_ticket_appdata(session, &bound, &size) != 1 || size != id.size() ||
+        !std::equal(id.begin(), id.end(), static_cast<const unsigned char*>(bound)))
+        return false;
+    const X509* const shown = SSL_SESSION_get0_peer(session);
+    return shown == nullptr || X509_cmp_current_time(X509_get0_notAfter(shown)) > 0;
+}
+
+SSL_TICKET_RETURN judge_session(SSL* ssl, SSL_SESSION* session, const unsigned char*, std::size_t,
+                                SSL_TICKET_STATUS opened, void*) {
+    const bool usable = opened == SSL_TICKET_SUCCESS || opened == SSL_TICKET_SUCCESS_RENEW;
+    if (!usable || !still_trusted(session, *behind(ssl).clients)) return SSL_TICKET_RETURN_IGNORE_RENEW;
+    return opened == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
+// OpenSSL checks that the chain leads to one of the authorities, its dates, and that it is meant for TLS clients.
+void ask_for_certificates(SSL_CTX* context, const client_trust& clients) {
+    auto* const store = SSL_CTX_get_cert_store(context);
+    require(X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN) == 1, "trust the authorities");
+    for (const auto& each : clients.authorities())
+        require(X509_STORE_add_cert(store, each.get()) == 1, "trust an authority");
+    name_authorities(context, clients);
+    SSL_CTX_set_verify_depth(context, deepest_chain);
+    SSL_CTX_set_max_cert_list(context, longest_chain);
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (clients.required() ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), nullptr);
+    require(SSL_CTX_set_session_ticket_cb(context, bind_session, judge_session, nullptr) == 1,
+            "bind sessions to the authorities");
+}
+
 } // namespace
 
 ssl_ctx_ptr make_server_context(std::shared_ptr<const certificate_store> certificates,
-                                std::shared_ptr<const ticket_keys> keys) {
+                                std::shared_ptr<const ticket_keys> keys, std::shared_ptr<const client_trust> clients) {
     assert(certificates && keys);
     ERR_clear_error();
     ssl_ctx_ptr owner{SSL_CTX_new(TLS_server_method())};
@@ -186,12 +250,14 @@ ssl_ctx_ptr make_server_context(std::shared_ptr<const certificate_store> certifi
     auto served = std::make_unique<served_from>();
     served->certificates = std::move(certificates);
     served->keys = std::move(keys);
+    served->clients = std::move(clients);
     served->ticket_cipher.reset(EVP_CIPHER_fetch(nullptr, "AES-256-CBC", nullptr));
     require(served->ticket_cipher != nullptr, "fetch the cipher of session tickets");
     require(SSL_CTX_set_ex_data(context, ex_data_index(), served.get()) == 1, "keep the certificates");
     const auto& kept = *served.release(); // the context's now
     serve_certificates(context, *kept.certificates);
     issue_tickets(context);
+    if (kept.clients) ask_for_certificates(context, *kept.clients);
     return owner;
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "tls/certificate_store.hpp"
+#include "tls/client_trust.hpp"
 #include "tls/openssl_ptr.hpp"
 #include "tls/ticket_keys.hpp"
 
@@ -12,10 +13,12 @@
 
 namespace scoregate::tls {
 
-// Keeps both alive: handshakes under way outlive a reload. A ticket is good on every context that has its key and that
-// would serve the client the same certificates. Throws std::runtime_error with OpenSSL's reasons for what checking the
-// certificates could not have seen (memory, a crypto policy of the system that forbids what scoregate needs).
+// Keeps all alive: handshakes under way outlive a reload. A ticket is good on every context that has its key, that
+// would serve the client the same certificates and ask it for the same. `clients` is null where none is asked for one.
+// Throws std::runtime_error with OpenSSL's reasons for what checking the certificates could not have seen (memory, a
+// crypto policy of the system that forbids what scoregate needs).
 ssl_ctx_ptr make_server_context(std::shared_ptr<const certificate_store> certificates,
-                                std::shared_ptr<const ticket_keys> keys);
+                                std::shared_ptr<const ticket_keys> keys,
+                                std::shared_ptr<const client_trust> clients = nullptr);
 
 } // namespace scoregate::tls

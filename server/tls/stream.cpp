@@ -171,6 +171,9 @@ handshake_outcome outcome_of(unsigned long reason) {
     case SSL_R_VERSION_TOO_LOW: return handshake_outcome::unsupported_protocol;
     case SSL_R_NO_SHARED_CIPHER: return handshake_outcome::no_shared_cipher;
     case SSL_R_NO_APPLICATION_PROTOCOL: return handshake_outcome::no_application_protocol;
+    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE: return handshake_outcome::certificate_missing;
+    case SSL_R_CERTIFICATE_VERIFY_FAILED:
+    case SSL_R_BAD_SIGNATURE: return handshake_outcome::certificate_refused;
     default: break;
     }
     const bool alert = ERR_GET_REASON(reason) > SSL_AD_REASON_OFFSET;

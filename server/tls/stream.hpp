@@ -34,7 +34,9 @@ enum class handshake_outcome : std::uint8_t {
     unsupported_protocol,
     no_shared_cipher,
     no_application_protocol,
-    client_alert, // the peer refused us, e.g. an unknown CA
+    certificate_missing, // the peer has to show one
+    certificate_refused, // the peer's does not verify, or it does not own it
+    client_alert,        // the peer refused us, e.g. an unknown CA
     other,
 };
 

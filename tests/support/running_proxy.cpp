@@ -118,12 +118,17 @@ void running_proxy::apply_settings() {
 
 tls::ssl_ctx_ptr running_proxy::make_context() const {
     if (through_ == proxy::entrance::http) return {};
-    return tls::make_server_context(store_, tickets_.current());
+    return tls::make_server_context(store_, tickets_.current(), clients_);
 }
 
 void running_proxy::serve(std::shared_ptr<const tls::certificate_store> next) {
     store_ = std::move(next);
     for (unsigned i = 0; i < cores_.size(); ++i) on_core(i, [&] { cores_[i]->adopt(make_context()); });
+}
+
+void running_proxy::ask_for_certificates(std::shared_ptr<const tls::client_trust> next) {
+    clients_ = std::move(next);
+    serve(store_);
 }
 
 void running_proxy::switch_to(over what) {

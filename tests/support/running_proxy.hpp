@@ -11,6 +11,7 @@
 #include "support/test_client.hpp"
 #include "telemetry/access_log.hpp"
 #include "tls/certificate_store.hpp"
+#include "tls/client_trust.hpp"
 #include "tls/ticket_keys.hpp"
 
 #include <nlohmann/json.hpp>
@@ -54,6 +55,7 @@ public:
     void reload(config::settings);
     // The same for new certificates, and for the other port.
     void serve(std::shared_ptr<const tls::certificate_store>);
+    void ask_for_certificates(std::shared_ptr<const tls::client_trust>);
     void switch_to(over);
     // Lets time pass for the health of replicas, as control::health_prober does (which does not run here).
     void advance(std::chrono::steady_clock::time_point now) const;
@@ -122,6 +124,7 @@ private:
     std::shared_ptr<proxy::held_bodies> held_bodies_ = std::make_shared<proxy::held_bodies>();
     pem_directory folder_;
     std::shared_ptr<const tls::certificate_store> store_;
+    std::shared_ptr<const tls::client_trust> clients_;
     tls::own_ticket_keys tickets_{std::chrono::steady_clock::now()};
 
     int log_end_ = -1;

@@ -49,6 +49,10 @@ tls::ssl_ctx_ptr make_context(const client_terms& terms) {
         X509_STORE_add_cert(SSL_CTX_get_cert_store(made.get()), root.get());
         SSL_CTX_set_verify(made.get(), SSL_VERIFY_PEER, nullptr);
     }
+    if (terms.shown != nullptr) {
+        SSL_CTX_use_certificate(made.get(), terms.shown->certificate.get());
+        SSL_CTX_use_PrivateKey(made.get(), terms.shown->key.get());
+    }
     return made;
 }
 

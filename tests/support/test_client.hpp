@@ -2,6 +2,7 @@
 // how the connection ended. A send that the proxy does not take reads meanwhile, so that nothing deadlocks. One thread.
 #pragma once
 
+#include "support/certificates.hpp"
 #include "support/wire.hpp"
 #include "tls/openssl_ptr.hpp"
 
@@ -24,7 +25,8 @@ struct client_terms {
     int oldest = TLS1_2_VERSION, newest = TLS1_3_VERSION;
     std::string ciphers{};
     SSL_SESSION* resumed = nullptr;
-    std::string source{}; // address to connect from
+    const identity* shown = nullptr; // certificate and key, if asked for one
+    std::string source{};            // address to connect from
 };
 
 class test_client : public inbox {

@@ -278,6 +278,58 @@ TEST_CASE("no TLS settings need the permission to do without, and all remedies a
     CHECK(pointers(written{tree.dump()}.load().problems) == "/listen/http\n");
 }
 
+TEST_CASE("what clients are asked for, and what browsers are told, is off unless written") {
+    const written bare{with_top(R"({"sslSecret": "s", "sslCname": "n"})").dump()};
+    const auto off = bare.load().value.value();
+    CHECK_FALSE(off.client_ca);
+    CHECK_FALSE(off.strict_transport_security);
+
+    const written file{with_top(R"({"sslSecret": "s", "sslCname": "n", "client_ca": {"file": "ca/clients.pem"},
+                                    "strict_transport_security": {}})")
+                           .dump()};
+    const auto on = file.load().value.value();
+    REQUIRE(on.client_ca);
+    CHECK(on.client_ca->file == (file.folder() / "ca/clients.pem").string());
+    CHECK(on.client_ca->mode == client_ca::demand::require); // who names authorities means it
+    REQUIRE(on.strict_transport_security);
+    CHECK(on.strict_transport_security->max_age == std::chrono::hours(365 * 24));
+    CHECK_FALSE(on.strict_transport_security->include_subdomains);
+    CHECK_FALSE(on.strict_transport_security->preload);
+
+    const written other{with_top(R"({"sslSecret": "s", "sslCname": "n", "client_ca": {"file": "/c", "mode": "request"},
+        "strict_transport_security": {"max_age_s": 31536000, "include_subdomains": true, "preload": true}})")
+                            .dump()};
+    const auto changed = other.load().value.value();
+    CHECK(changed.client_ca->mode == client_ca::demand::request);
+    CHECK(changed.strict_transport_security->preload);
+}
+
+TEST_CASE("demands on clients and browsers that make no sense are refused with advice") {
+    struct row {
+        const char* top;
+        const char* pointer;
+        const char* fragment;
+    };
+    const auto one = GENERATE(values<row>({
+        {R"({"client_ca": {}})", "/client_ca/file", "\"client_ca\": null to ask clients for none"},
+        {R"({"client_ca": {"file": ""}})", "/client_ca/file", "is not a path"},
+        {R"({"client_ca": {"file": "c", "mode": "optional"}})", "/client_ca/mode", "request"},
+        {R"({"client_ca": {"file": "c", "depth": 1}})", "/client_ca/depth", ""},
+        {R"({"strict_transport_security": {"max_age_s": -1}})", "/strict_transport_security/max_age_s", "0"},
+        {R"({"strict_transport_security": {"preload": true}})", "/strict_transport_security/preload",
+         "needs include_subdomains true and max_age_s of at least 31536000"},
+        {R"({"strict_transport_security": {"preload": true, "include_subdomains": true, "max_age_s": 31535999}})",
+         "/strict_transport_security/preload", "set both, or leave it out"},
+    }));
+    CAPTURE(one.top);
+    auto tree = with_top(one.top);
+    tree["sslSecret"] = "s";
+    tree["sslCname"] = "n";
+    const auto problems = written{tree.dump()}.load().problems;
+    REQUIRE(pointers(problems) == std::string{one.pointer} + "\n");
+    CHECK_THAT(problems[0].message, Catch::Contains(one.fragment));
+}
+
 TEST_CASE("left-over TLS settings only warn without TLS, even if partial or odd") {
     struct row {
         const char* left_over;
@@ -298,6 +350,9 @@ TEST_CASE("left-over TLS settings only warn without TLS, even if partial or odd"
         {R"({"ticket_keys_dir": "k", "sslCname": "n", "certificates": [{"sslCname": "n"}]})",
          {"/sslCname", "/certificates", "/ticket_keys_dir"}},
         {R"({"ticket_keys_dir": null})", {}},
+        {R"({"client_ca": {}, "strict_transport_security": {"preload": true}})",
+         {"/client_ca", "/strict_transport_security"}},
+        {R"({"client_ca": null, "strict_transport_security": null})", {}},
     }));
     CAPTURE(one.left_over);
     auto tree = with_top(one.left_over);
@@ -308,6 +363,8 @@ TEST_CASE("left-over TLS settings only warn without TLS, even if partial or odd"
     REQUIRE(result.value);
     CHECK(result.value->certificates.empty());
     CHECK_FALSE(result.value->ticket_keys_dir);
+    CHECK_FALSE(result.value->client_ca);
+    CHECK_FALSE(result.value->strict_transport_security);
     CHECK(result.certificates.empty());
     texts expected;
     for (const auto& at : one.warned) {
@@ -328,6 +385,8 @@ TEST_CASE("left-over TLS settings still have JSON types") {
         {R"({"certificates": [7]})", "/certificates/0"},
         {R"({"certificates": [{"sslKeyPemFile": []}]})", "/certificates/0/sslKeyPemFile"},
         {R"({"ticket_keys_dir": true})", "/ticket_keys_dir"},
+        {R"({"client_ca": true})", "/client_ca"},
+        {R"({"strict_transport_security": {"max_age_s": "a year"}})", "/strict_transport_security/max_age_s"},
     }));
     CAPTURE(one.left_over);
     auto tree = with_top(one.left_over);

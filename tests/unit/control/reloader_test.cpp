@@ -26,7 +26,8 @@ struct fixture {
         const auto read = config::read_text(from, false);
         auto loaded = config::load(from, read);
         REQUIRE(loaded.value);
-        tls.adopt(read_tls(loaded.certificates, loaded.value->ticket_keys_dir, false, file), *loaded.value);
+        tls.adopt(read_tls(loaded.certificates, loaded.value->ticket_keys_dir, loaded.value->client_ca, false, file),
+                  *loaded.value);
         contexts.clear();
         keys.adopt(read_keys(loaded.value->services, file), *loaded.value);
         const auto content = digest_of(read, ca_files_of(loaded.value->services));

@@ -304,3 +304,61 @@ TEST_CASE("ticket keys come from their folder, and a broken one changes nothing"
     at.reload.adopt({}, next);
     CHECK_FALSE(at.reload.tickets());
 }
+
+TEST_CASE("the authorities of clients come from their file, and a broken one changes nothing") {
+    fixture at;
+    const auto asked = [&at] { return SSL_CTX_get_verify_mode(at.published.back().at(1).get()); };
+    const auto names = [&at] { return sk_X509_NAME_num(SSL_CTX_get_client_CA_list(at.published.back().at(1).get())); };
+    CHECK(asked() == SSL_VERIFY_NONE);
+
+    auto next = at.settings({at.files});
+    next.client_ca = {(at.folder.path() / "clients.pem").string(), config::client_ca::demand::request};
+    const auto missing = run(at.io, at.reload.prepare(next)).problems;
+    REQUIRE(missing.size() == 1);
+    CHECK(missing[0].file == "scoregate.json");
+    CHECK(missing[0].pointer == "/client_ca/file");
+    at.folder.write("clients.pem", identity(0).root_pem());
+    const auto adopt = [&] {
+        auto found = run(at.io, at.reload.prepare(next));
+        REQUIRE(found.problems.empty());
+        at.reload.adopt(std::move(found), next);
+    };
+    adopt();
+    REQUIRE(at.reload.clients());
+    CHECK(at.published.size() == 2);
+    CHECK(asked() == SSL_VERIFY_PEER);
+    CHECK(names() == 1);
+    adopt(); // the same again
+    CHECK(at.published.size() == 2);
+
+    next.client_ca->mode = config::client_ca::demand::require;
+    adopt();
+    CHECK(asked() == (SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT));
+
+    at.folder.write("clients.pem", identity(0).root_pem() + identity(1).root_pem());
+    CHECK(at.look().empty());
+    CHECK(at.reload.clients()->past().succeeded == 1);
+    CHECK(at.published.size() == 4);
+    CHECK(names() == 2);
+
+    at.folder.write("clients.pem", identity(0).certificate_pem()); // no authority's
+    CHECK(at.look().empty());                                      // it may be just being written
+    const auto problems = at.ask();
+    REQUIRE(problems.size() == 1);
+    CHECK(problems[0].pointer == "/client_ca/file");
+    CHECK_THAT(problems[0].message, Catch::Contains("is no authority's"));
+    CHECK(at.reload.clients()->past().failed == 1);
+    CHECK(at.published.size() == 4);
+    at.write(1); // and holds up no certificate
+    CHECK_FALSE(at.ask().empty());
+    CHECK(at.served() == serial(1));
+    CHECK(asked() == (SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT));
+    at.folder.write("clients.pem", identity(1).root_pem());
+    CHECK(at.ask().empty());
+    CHECK(at.reload.clients()->past().succeeded == 2);
+
+    next.client_ca.reset();
+    at.reload.adopt({}, next);
+    CHECK_FALSE(at.reload.clients());
+    CHECK(asked() == SSL_VERIFY_NONE);
+}

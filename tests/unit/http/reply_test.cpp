@@ -184,3 +184,13 @@ TEST_CASE("the answer to a preflight") {
     CHECK(reply->value("access-control-max-age") == "600");
     CHECK(read(preflight_reply("POST", "", about))->value("access-control-allow-headers").empty());
 }
+
+TEST_CASE("every reply of ours can tell browsers to come by HTTPS alone") {
+    const auto who = identity();
+    own_reply about{who, date};
+    CHECK(read(healthy_reply(about))->value("strict-transport-security").empty());
+    about.transport_security = "Strict-Transport-Security: max-age=60\r\n";
+    for (const auto& each : {healthy_reply(about), redirect_reply("https://www.contoso.com/", about),
+                             preflight_reply("POST", "", about), fault_reply({fault::auth_wrong}, "iris", about)})
+        CHECK(read(each)->value("strict-transport-security") == "max-age=60");
+}

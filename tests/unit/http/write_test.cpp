@@ -49,6 +49,7 @@ struct reply_terms {
     timings spent{};
     bool model_status = false, cors = false;
     std::string allowed_origin{};
+    std::optional<std::string_view> transport_security{};
 };
 
 std::string replied(const std::string& bytes, const reply_terms& terms = {}) {
@@ -58,10 +59,11 @@ std::string replied(const std::string& bytes, const reply_terms& terms = {}) {
     base::buffer out(pool);
     out.reserve(room_for(head));
     const auto body = terms.framed_as_received ? head.body : body_framing{terms.how, terms.length};
-    write_reply_head(out, head, terms.status != 0 ? terms.status : head.status,
-                     {terms.fault_token, terms.model_status, terms.cors, terms.allowed_origin},
-                     {body, terms.close, terms.announce_keep_alive}, "blue", "Thu, 01 Jan 1970 00:00:00 GMT",
-                     terms.spent, identity(terms.client));
+    write_reply_head(
+        out, head, terms.status != 0 ? terms.status : head.status,
+        {terms.fault_token, terms.model_status, terms.cors, terms.allowed_origin, terms.transport_security},
+        {body, terms.close, terms.announce_keep_alive}, "blue", "Thu, 01 Jan 1970 00:00:00 GMT", terms.spent,
+        identity(terms.client));
     return std::string(out.readable());
 }
 
@@ -127,6 +129,9 @@ TEST_CASE("what a replica must not get from a client") {
                                              "X-Forwarded-Port",
                                              "X-Forwarded-", // a name that is the prefix alone
                                              "X-Real-IP",
+                                             "X-Forwarded-Client-Cert",
+                                             "Client-Cert",
+                                             "Client-Cert-Chain",
                                              "x-ms-request-id",
                                              "Proxy-Authenticate",
                                              "X-Hop",
@@ -313,4 +318,29 @@ TEST_CASE("who may read a reply is ours to say where CORS is on, else the replic
     CHECK(has_line(ours, "Vary: Origin"));
     CHECK(count_lines(ours, "Access-Control-Allow-Origin") == 1);
     CHECK(count_lines(ours, "Access-Control-Allow-Credentials") == 0);
+}
+
+TEST_CASE("Strict-Transport-Security is ours to say where it is set, else the replica's") {
+    CHECK(transport_security_line(std::chrono::hours(24), false, false) ==
+          "Strict-Transport-Security: max-age=86400\r\n");
+    const auto ours = transport_security_line(std::chrono::seconds(31536000), true, true);
+    CHECK(ours == "Strict-Transport-Security: max-age=31536000; includeSubDomains; preload\r\n");
+
+    const std::string bytes = "HTTP/1.1 200 OK\r\nSTRICT-Transport-Security: max-age=1\r\nContent-Length: 0\r\n\r\n";
+    CHECK(has_line(replied(bytes), "STRICT-Transport-Security: max-age=1"));
+    reply_terms terms;
+    terms.transport_security = ours;
+    const auto set = replied(bytes, terms);
+    CHECK(has_line(set, ours.substr(0, ours.size() - 2)));
+    CHECK(count_lines(set, "strict-transport-security") == 1); // RFC 6797 7.1
+    terms.transport_security = "";                             // set, but this reply goes out in clear
+    CHECK(count_lines(replied(bytes, terms), "strict-transport-security") == 0);
+}
+
+TEST_CASE("a replica is told of the certificate that was verified, and of none that a client claims") {
+    const auto bytes = head_of({"GET / HTTP/1.1", "Host: a", "X-Forwarded-Client-Cert: theirs", "client-cert: theirs"});
+    const auto told = requested(bytes, "", "/", {"::1", "https", "a", false, std::string_view("Hash=00")});
+    CHECK(has_line(told, "X-Forwarded-Client-Cert: Hash=00"));
+    CHECK(count_lines(told, "x-forwarded-client-cert") == 1);
+    CHECK(count_lines(told, "client-cert") == 0);
 }

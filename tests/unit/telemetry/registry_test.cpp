@@ -242,6 +242,8 @@ TEST_CASE("connections and handshakes of all cores") {
           "scoregate_tls_handshake_failures_total{reason=\"no_shared_cipher\"} 2\n"
           "scoregate_tls_handshake_failures_total{reason=\"no_application_protocol\"} 0\n"
           "scoregate_tls_handshake_failures_total{reason=\"plain_http\"} 0\n"
+          "scoregate_tls_handshake_failures_total{reason=\"certificate_missing\"} 0\n"
+          "scoregate_tls_handshake_failures_total{reason=\"certificate_refused\"} 0\n"
           "scoregate_tls_handshake_failures_total{reason=\"client_alert\"} 0\n"
           "scoregate_tls_handshake_failures_total{reason=\"timeout\"} 0\n"
           "scoregate_tls_handshake_failures_total{reason=\"closed\"} 0\n"

@@ -1,0 +1,116 @@
+// Clients that prove who they are by certificate (client_ca): who gets a connection, and what the replica is told.
+#include "component/fixture.hpp"
+
+using namespace scoregate;
+using namespace scoregate::tests;
+using demand = config::client_ca::demand;
+using telemetry::handshake_failure;
+
+namespace {
+
+constexpr auto field = "x-forwarded-client-cert";
+
+identity authority(const std::string& name) {
+    identity_terms terms;
+    terms.common_name = name;
+    terms.kind = tls::certificate_kind::authority;
+    return issue_self_signed(terms);
+}
+
+const identity& contoso() {
+    static const auto made = authority("Contoso clients");
+    return made;
+}
+
+identity client_of(const identity& issuer, const std::string& name) {
+    identity_terms terms;
+    terms.common_name = name;
+    terms.names = {};
+    terms.left_out = NID_ext_key_usage;
+    return issue(terms, issuer);
+}
+
+std::shared_ptr<const tls::client_trust> trusting(const identity& one, demand mode) {
+    std::vector<tls::x509_ptr> copies;
+    copies.emplace_back(X509_dup(one.certificate.get()));
+    return std::make_shared<const tls::client_trust>(std::move(copies), mode);
+}
+
+// Answers with the fields of the request that has to do with certificates.
+void tell(conversation& with) {
+    for (;;) {
+        const auto asked = with.read_request();
+        std::string body;
+        for (const auto& name : {field, "client-cert", "client-cert-chain"})
+            body += std::to_string(asked.count(name)) + ' ' + asked.field(name) + '\n';
+        with.send(ok(body));
+    }
+}
+
+const std::string nobody = "0 \n0 \n0 \n";
+std::string somebody(const identity& one) {
+    return "1 " + tls::forwarded_certificate(one.certificate.get()) + "\n0 \n0 \n";
+}
+
+const std::string forged = "X-Forwarded-Client-Cert: Hash=00;Subject=\"CN=admin\"\r\nClient-Cert: :bm9uZQ==:\r\n"
+                           "Client-Cert-Chain: :bm9uZQ==:\r\nx-forwarded-CLIENT-cert: Subject=\"CN=root\"\r\n";
+
+} // namespace
+
+TEST_CASE("the replica is told whose certificate it was, in a field that no client can forge") {
+    one_replica world(over::tls, tell);
+    auto& proxy = world.proxy;
+    auto terms = proxy.terms();
+    CHECK(test_client(proxy.port(), terms).ask(post("{}", forged)).body == nobody);
+
+    proxy.ask_for_certificates(trusting(contoso(), demand::request));
+    CHECK(test_client(proxy.port(), terms).ask(post("{}", forged)).body == nobody);
+
+    const auto robot = client_of(contoso(), "robot \"7\"\r\nX-Admin: yes");
+    terms.shown = &robot;
+    test_client client(proxy.port(), terms);
+    for (int i = 0; i < 2; ++i) CHECK(client.ask(post("{}", forged)).body == somebody(robot));
+    const tls::ssl_session_ptr session{SSL_get1_session(client.ssl())};
+    terms.shown = nullptr; // the session has it
+    terms.resumed = session.get();
+    test_client again(proxy.port(), terms);
+    CHECK(SSL_session_reused(again.ssl()) == 1);
+    CHECK(again.ask(post("{}", forged)).body == somebody(robot));
+
+    // In clear, beside it, nobody has proved anything.
+    client_terms clear;
+    clear.tls = false;
+    CHECK(test_client(proxy.port(proxy::entrance::http), clear).ask(post("{}", forged)).body == nobody);
+}
+
+TEST_CASE("a client without a good certificate is refused, told and counted") {
+    one_replica world(over::tls, tell);
+    auto& proxy = world.proxy;
+    proxy.ask_for_certificates(trusting(contoso(), demand::require));
+    const auto counted = [&](handshake_failure why) {
+        wait_until([&] { return proxy.failed_handshakes(why) != 0; });
+        return proxy.failed_handshakes(why);
+    };
+    auto terms = proxy.terms();
+    terms.newest = TLS1_2_VERSION;
+    CHECK_THAT(test_client(proxy.port(), terms, false).handshake(), Catch::Contains("alert handshake failure"));
+    CHECK(counted(handshake_failure::certificate_missing) == 1);
+
+    const auto other = authority("Other");
+    const auto stranger = client_of(other, "robot");
+    terms.shown = &stranger;
+    CHECK_THAT(test_client(proxy.port(), terms, false).handshake(), Catch::Contains("alert unknown ca"));
+    CHECK(counted(handshake_failure::certificate_refused) == 1);
+
+    const auto robot = client_of(contoso(), "robot");
+    terms.shown = &robot;
+
+    // A session of one authority opens nothing once another is trusted.
+    test_client before(proxy.port(), terms);
+    CHECK(before.ask(post("{}")).body == somebody(robot));
+    const tls::ssl_session_ptr session{SSL_get1_session(before.ssl())};
+    proxy.ask_for_certificates(trusting(other, demand::require));
+    terms.resumed = session.get();
+    CHECK_THAT(test_client(proxy.port(), terms, false).handshake(), Catch::Contains("alert unknown ca"));
+    CHECK(counted(handshake_failure::certificate_refused) == 2);
+}
