@@ -142,6 +142,8 @@ document::document(std::string file, std::string_view text) : file_(std::move(fi
     } catch (const json::exception& error) { // a number beyond double is no parse_error
         std::string what = error.what();     // "[json.exception.parse_error.101] parse error at line 3, column 5: ..."
         what.erase(0, what.find("] ") + 2);
+        // What was read last may be a half of a secret.
+        if (const auto quoted = what.find("; last read: "); quoted != what.npos) what.erase(quoted);
         refuse("", "is not JSON: " + what + "; // comments are allowed, a comma after the last entry is not");
     }
     for (const auto& pointer : tracker.duplicates) refuse(pointer, "is given more than once: keep one of them");

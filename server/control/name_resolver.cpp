@@ -1,12 +1,13 @@
 #include "control/name_resolver.hpp"
 
+#include "control/dns_message.hpp"
+
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 
 #include <ares.h>
 #include <ares_nameser.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cstring>
 #include <map>
 #include <netinet/in.h>
@@ -28,7 +29,6 @@ constexpr int tries = 3;
 
 struct ares_data_free {
     void operator()(ares_addrinfo* of) const { ares_freeaddrinfo(of); }
-    void operator()(ares_srv_reply* of) const { ares_free_data(of); }
 };
 
 name_answer::kind kind_of(int status) {
@@ -54,35 +54,6 @@ std::optional<asio::ip::address> address_of(const sockaddr* from) {
     asio::ip::address_v6::bytes_type bytes;
     std::memcpy(bytes.data(), &v6.sin6_addr, bytes.size());
     return asio::ip::address_v6(bytes, v6.sin6_scope_id);
-}
-
-// The least TTL of the records in the answer section of a message (RFC 1035 4.1), which ares_parse_srv_reply does not
-// tell. 0 if it cannot be read.
-std::chrono::seconds ttl_of(const unsigned char* message, int size) {
-    constexpr int header = 12, question_tail = 4, record_tail = 10;
-    const auto at16 = [&](int at) { return message[at] << 8 | message[at + 1]; };
-    if (size < header) return {};
-    int at = header;
-    const auto skip_name = [&] {
-        char* name = nullptr;
-        long length = 0;
-        if (ares_expand_name(message + at, message, size, &name, &length) != ARES_SUCCESS) return false;
-        ares_free_string(name);
-        at += static_cast<int>(length);
-        return true;
-    };
-    for (int questions = at16(4); questions > 0; --questions) {
-        if (!skip_name()) return {};
-        at += question_tail;
-    }
-    std::optional<std::uint32_t> least;
-    for (int records = at16(6); records > 0; --records) {
-        if (!skip_name() || at + record_tail > size) return {};
-        const auto ttl = static_cast<std::uint32_t>(at16(at + 4)) << 16 | static_cast<std::uint32_t>(at16(at + 6));
-        least = std::min(least.value_or(ttl), ttl);
-        at += record_tail + at16(at + 8);
-    }
-    return std::chrono::seconds(least.value_or(0));
 }
 
 // What c-ares answers into, and what the coroutine that asked waits on. Whichever of them ends first leaves it to the
@@ -135,22 +106,10 @@ void take_targets(void* argument, int status, int, unsigned char* message, int s
     auto& into = asked->into;
     into.status = status;
     if (status == ARES_SUCCESS) {
-        ares_srv_reply* list = nullptr;
-        into.status = ares_parse_srv_reply(message, size, &list);
-        const std::unique_ptr<ares_srv_reply, ares_data_free> found(list);
-        unsigned lowest = 65536;
-        for (const auto* each = list; each != nullptr; each = each->next)
-            lowest = std::min<unsigned>(lowest, each->priority);
-        for (const auto* each = list; each != nullptr; each = each->next) {
-            std::string host = each->host;
-            std::transform(host.begin(), host.end(), host.begin(),
-                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-            if (host.ends_with('.')) host.pop_back();
-            // A target "." says that there is no such service (RFC 2782).
-            if (each->priority == lowest && !host.empty()) into.targets.push_back({std::move(host), each->port});
-        }
-        if (into.status == ARES_SUCCESS && into.targets.empty()) into.status = ARES_ENODATA;
-        into.ttl = ttl_of(message, size);
+        auto answer = read_srv_answer({message, static_cast<std::size_t>(size)});
+        into.status = answer.status;
+        into.targets = std::move(answer.targets);
+        into.ttl = answer.ttl;
     }
     asked->of->answered();
 }

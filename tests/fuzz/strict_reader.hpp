@@ -1,4 +1,4 @@
-// The second parser of properties.hpp: one HTTP/1.1 head, as plain as RFC 9112's grammar, anything unusual refused.
+// The second parser of the properties: one HTTP/1.1 head, as plain as RFC 9112's grammar, anything unusual refused.
 #pragma once
 
 #include <cstdint>

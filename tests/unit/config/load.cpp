@@ -384,6 +384,15 @@ TEST_CASE("a number beyond all bounds is a problem like others") {
 
 TEST_CASE("a file that is no object or no file at all is refused") {
     CHECK(lines(written{"[]"}.load().problems).size() == 1);
+// It may be the value of a probe's header field, which is a key.
+TEST_CASE("a syntax error does not show what stands there") {
+    for (const auto* const text : {"{ \"x\": \"hunter2\n\" }", "{ \"x\": \"hunter2", "{ \"x\": hunter2 }"}) {
+        const auto problems = written{text}.load().problems;
+        REQUIRE(problems.size() == 1);
+        CHECK_THAT(problems[0].message, !Catch::Contains("hunter"));
+    }
+}
+
     const written file{"{}"};
     const auto absent = load({file.file() + "x", {}});
     REQUIRE(absent.problems.size() == 1);

@@ -15,8 +15,15 @@ namespace {
 
 using property = void (*)(fuzz::input);
 
-const std::map<std::string, property> targets{
-    {"request_head", fuzz::request_head}, {"reply_head", fuzz::reply_head}, {"chunked_body", fuzz::chunked_body}};
+const std::map<std::string, property> targets{{"chunked_body", fuzz::chunked_body},
+                                              {"configuration", fuzz::configuration},
+                                              {"dns_answer", fuzz::dns_answer},
+                                              {"exchange", fuzz::exchange},
+                                              {"reply_head", fuzz::reply_head},
+                                              {"request_head", fuzz::request_head},
+                                              {"routing", fuzz::routing},
+                                              {"sni", fuzz::sni},
+                                              {"token", fuzz::token}};
 
 // How many files there were. A folder may be absent: git keeps none that is empty.
 std::size_t replay(const std::filesystem::path& folder, property holds) {
@@ -41,9 +48,10 @@ TEST_CASE("seeds and regressions of the fuzz targets") {
         CHECK(replay(root / "corpus" / name, holds) >= 5);
         replay(root / "regressions" / name, holds); // a broken property aborts
     }
-    for (const auto& entry : std::filesystem::directory_iterator(root / "corpus"))
-        CHECK(targets.count(entry.path().filename().string()) == 1);
-    if (std::filesystem::is_directory(root / "regressions"))
-        for (const auto& entry : std::filesystem::directory_iterator(root / "regressions"))
-            CHECK(targets.count(entry.path().filename().string()) == 1);
+    for (const auto& entry : std::filesystem::directory_iterator(root / "targets"))
+        CHECK(targets.count(entry.path().stem().string()) == 1);
+    for (const auto* const inputs : {"corpus", "regressions"})
+        if (std::filesystem::is_directory(root / inputs))
+            for (const auto& entry : std::filesystem::directory_iterator(root / inputs))
+                CHECK(targets.count(entry.path().filename().string()) == 1);
 }
