@@ -32,7 +32,7 @@ struct arguments {
     unsigned days = 365;
     bool overwrite = false;
     std::string certificate, key, secret, name; // of cert inspect and cert install
-    std::string admin;
+    std::string admin, token_file;
     std::optional<std::string> takeover; // path of a Unix socket, of serve
 };
 
@@ -151,9 +151,10 @@ app::exit_code make_key() {
     }
 }
 
-// Has the scoregate at `admin` do what `path` is for, and prints its answer.
-app::exit_code tell(const std::string& admin, const std::string& path) {
-    const auto reply = control::ask_admin(admin.empty() ? control::default_admin_url : admin, "POST", path);
+// Has the scoregate at --admin do what `path` is for, and prints its answer.
+app::exit_code tell(const arguments& given, const std::string& path) {
+    const auto url = given.admin.empty() ? control::default_admin_url : given.admin;
+    const auto reply = control::ask_admin(url, "POST", path, given.token_file);
     if (!reply) {
         std::fprintf(stderr, "scoregate: %s\n", reply.error().c_str());
         return app::failed;
@@ -161,6 +162,12 @@ app::exit_code tell(const std::string& admin, const std::string& path) {
     const bool done = reply->status == 200;
     std::fprintf(done ? stdout : stderr, "%s", reply->body.c_str());
     return done ? app::clean : app::failed;
+}
+
+void add_admin(CLI::App& to, arguments& given) {
+    to.add_option("--admin", given.admin, "Its admin port; http://127.0.0.1:9001 if not given")->type_name("URL");
+    to.add_option("--token-file", given.token_file, "The file that its admin.token_file names, if it has one")
+        ->type_name("FILE");
 }
 
 void add_configuration(CLI::App& to, arguments& given) {
@@ -247,13 +254,11 @@ int main(int argc, char** argv) {
 
     auto& reload_command = *line.add_subcommand("reload", "Has a running scoregate read configuration and certificates "
                                                           "again");
-    reload_command.add_option("--admin", given.admin, "Its admin port; http://127.0.0.1:9001 if not given")
-        ->type_name("URL");
+    add_admin(reload_command, given);
     auto& drain_command =
         *line.add_subcommand("drain", "Has a running scoregate finish its requests and end, as SIGTERM "
                                       "does");
-    drain_command.add_option("--admin", given.admin, "Its admin port; http://127.0.0.1:9001 if not given")
-        ->type_name("URL");
+    add_admin(drain_command, given);
     auto& version_command = *line.add_subcommand("version", "Prints the version");
 
     try {
@@ -269,8 +274,8 @@ int main(int argc, char** argv) {
     }
     if (generate_command.parsed()) return make_key();
     if (dev_command.parsed()) return make_certificates(given);
-    if (reload_command.parsed()) return tell(given.admin, "/reload");
-    if (drain_command.parsed()) return tell(given.admin, "/drain");
+    if (reload_command.parsed()) return tell(given, "/reload");
+    if (drain_command.parsed()) return tell(given, "/drain");
     if (inspect_command.parsed()) return inspect_certificates(given);
     if (given.config.empty()) {
         std::fprintf(stderr, "scoregate: --config FILE is needed; scoregate --help says more\n");

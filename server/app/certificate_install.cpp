@@ -85,10 +85,11 @@ int install_certificate(const installation& wanted, const config::source& source
     const auto url = wanted.admin ? *wanted.admin
                      : settings   ? control::admin_url(*settings->admin.listen)
                                   : std::string(control::default_admin_url);
-    const auto reload = control::ask_admin(url, "POST", "/reload");
+    const auto token_file = loaded.admin_token_file.value_or("");
+    const auto reload = control::ask_admin(url, "POST", "/reload", token_file);
     if (!reload) return say(failed, "the pair is in place, but " + reload.error());
     if (reload->status != 200) std::fprintf(stderr, "%s", reload->body.c_str());
-    const auto status = control::ask_admin(url, "GET", "/status");
+    const auto status = control::ask_admin(url, "GET", "/status", token_file);
     if (!status) return say(failed, "the pair is in place, but " + status.error());
     const auto served = served_serials(status->body, place.cname, serial);
     if (served != serial)

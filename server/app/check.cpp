@@ -14,7 +14,7 @@ checked check(const config::source& source) {
                                   settings ? settings->client_ca : std::nullopt, settings && settings->refuse_expired,
                                   source.file);
     found.problems.insert(found.problems.end(), found.tls.problems.begin(), found.tls.problems.end());
-    found.keys = control::read_keys(loaded.services, source.file);
+    found.keys = control::read_keys(loaded.services, loaded.admin_token_file, source.file);
     auto trust = control::read_trust(loaded.services, source.file);
     found.trust = std::move(trust.loaded);
     for (const auto* more : {&found.keys.problems, &trust.problems})

@@ -149,7 +149,7 @@ bool process::is_ready() const { return stage_ == stage::serving || followed_; }
 
 control::admin_operations process::operations() {
     return {[this] { return is_ready(); }, [this] { return metrics_text(); }, [this] { return status_text(); },
-            [this] { return reload(); }, [this] { ask_to_drain(); }};
+            [this] { return reload(); },   [this] { ask_to_drain(); },        [this] { return keys_.admin_token(); }};
 }
 
 std::vector<const control::reload_unit*> process::reload_units() const {

@@ -45,24 +45,36 @@ credential_load load(const std::string& service, const config::token_settings& s
     return loaded;
 }
 
+credential_load load(const std::string&, const admin_token& settings, const std::string& config_file) {
+    auto keys = load_admin_token(settings.token_file, config_file);
+    return {{std::move(keys.value), {}}, std::move(keys.problems), std::move(keys.warnings), keys.content};
+}
+
 } // namespace
 
 std::string credential_source::unit() const {
+    if (std::holds_alternative<admin_token>(settings)) return "admin_token";
     return (std::holds_alternative<config::key_files>(settings) ? "keys:" : "jwks:") + service;
 }
 
 const std::string& credential_source::file() const {
-    return std::visit([](const auto& each) -> const std::string& { return each.file; }, settings);
+    static const std::string main_one;
+    if (const auto* const keys = std::get_if<config::key_files>(&settings)) return keys->file;
+    if (const auto* const token = std::get_if<config::token_settings>(&settings)) return token->file;
+    return main_one;
 }
 
-const std::string& credential_source::pointer() const {
-    return std::visit([](const auto& each) -> const std::string& { return each.pointer; }, settings);
+std::string credential_source::pointer() const {
+    if (const auto* const keys = std::get_if<config::key_files>(&settings)) return keys->pointer;
+    if (const auto* const token = std::get_if<config::token_settings>(&settings)) return token->pointer;
+    return "/admin/token_file";
 }
 
 std::vector<std::string> credential_source::files() const {
-    const auto* const keys = std::get_if<config::key_files>(&settings);
-    if (keys == nullptr) return {std::get<config::token_settings>(settings).jwks_file};
-    return keys->secondary ? std::vector{keys->primary, *keys->secondary} : std::vector{keys->primary};
+    if (const auto* const token = std::get_if<config::token_settings>(&settings)) return {token->jwks_file};
+    if (const auto* const admin = std::get_if<admin_token>(&settings)) return {admin->token_file};
+    const auto& keys = std::get<config::key_files>(settings);
+    return keys.secondary ? std::vector{keys.primary, *keys.secondary} : std::vector{keys.primary};
 }
 
 std::optional<credential_source> source_of(const config::service& service) {

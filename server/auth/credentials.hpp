@@ -15,6 +15,13 @@
 
 namespace scoregate::auth {
 
+// Of the admin port.
+struct admin_token {
+    std::string token_file; // absolute path
+
+    friend bool operator==(const admin_token&, const admin_token&) = default;
+};
+
 // One of the two; neither for a service that is open to everyone.
 struct credentials {
     std::shared_ptr<const service_keys> keys = {};
@@ -24,12 +31,12 @@ struct credentials {
 };
 
 struct credential_source {
-    std::string service;
-    std::variant<config::key_files, config::token_settings> settings;
+    std::string service; // empty for the admin port
+    std::variant<config::key_files, config::token_settings, admin_token> settings;
 
-    std::string unit() const;               // "keys:iris", "jwks:iris"
+    std::string unit() const;               // "keys:iris", "jwks:iris", "admin_token"
     const std::string& file() const;        // that names them, if that is not the main one
-    const std::string& pointer() const;     // in the configuration
+    std::string pointer() const;            // in the configuration
     std::vector<std::string> files() const; // absolute paths
     friend bool operator==(const credential_source&, const credential_source&) = default;
 };

@@ -24,6 +24,11 @@ struct key_pair {
     }
 };
 
+std::string open_to_all(const std::string& path, const char* danger) {
+    return path + " can be read by every user of this machine, and " + danger + "; chmod o-r " + path +
+           ", or defaultMode: 0400 where Kubernetes mounts the secret";
+}
+
 } // namespace
 
 service_keys::service_keys(std::string_view primary, std::optional<std::string_view> secondary) noexcept
@@ -49,10 +54,7 @@ key_load load_keys(const config::key_files& files, const std::string& config_fil
             loaded.problems.push_back(
                 {files.file.empty() ? config_file : files.file, files.pointer + "/" + setting, file.defect()});
         else if (file.readable_by_others())
-            loaded.warnings.push_back(path +
-                                      " can be read by every user of this machine, and who has the key can call "
-                                      "the service; chmod o-r " +
-                                      path + ", or defaultMode: 0400 where Kubernetes mounts the secret");
+            loaded.warnings.push_back(open_to_all(path, "who has the key can call the service"));
     };
     judge(keys.primary, files.primary, "primary_file");
     if (keys.secondary) judge(*keys.secondary, *files.secondary, "secondary_file");
@@ -66,6 +68,20 @@ key_load load_keys(const config::key_files& files, const std::string& config_fil
                                   "scoregate key generate > " +
                                   *files.secondary);
     loaded.value = std::make_shared<const service_keys>(keys.primary.key(), secondary);
+    return loaded;
+}
+
+key_load load_admin_token(const std::string& path, const std::string& config_file) {
+    key_load loaded;
+    const key_file token(path);
+    loaded.content = token.content();
+    if (!token.defect().empty()) {
+        loaded.problems.push_back({config_file, "/admin/token_file", token.defect()});
+        return loaded;
+    }
+    if (token.readable_by_others())
+        loaded.warnings.push_back(open_to_all(path, "who has the token can stop this scoregate"));
+    loaded.value = std::make_shared<const service_keys>(token.key(), std::nullopt);
     return loaded;
 }
 

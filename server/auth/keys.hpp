@@ -53,6 +53,9 @@ struct key_load {
 // Blocks on the files: start-up or control thread. Never throws for what a file holds.
 key_load load_keys(const config::key_files&, const std::string& config_file);
 
+// The same of the one file that holds the token of the admin port (admin.token_file).
+key_load load_admin_token(const std::string& path, const std::string& config_file);
+
 // The digest that load_keys of the same files would give: equal ones mean that a reload would change nothing.
 std::array<unsigned char, 32> read_content(const config::key_files&);
 

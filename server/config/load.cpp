@@ -38,6 +38,7 @@ void make_absolute(settings& to, const fs::path& folder) {
     }
     if (to.ticket_keys_dir) resolve_folder(*to.ticket_keys_dir);
     if (to.client_ca) resolve(to.client_ca->file, folder);
+    if (to.admin.token_file) resolve(*to.admin.token_file, folder);
     for (auto& each : to.services) make_absolute(each, folder);
     if (auto& log = to.access_log.path; log && *log != "-") resolve(*log, folder);
 }
@@ -188,6 +189,7 @@ load_result load(const source& from, const file_text& read) {
         out.warnings = reader.take_warnings();
         out.certificates = made.certificates;
         out.services = made.services;
+        out.admin_token_file = made.admin.token_file;
         out.value = std::move(made);
     }
     out.problems = tree.take_problems();

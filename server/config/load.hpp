@@ -32,6 +32,7 @@ struct load_result {
     // told with them.
     std::vector<certificate_files> certificates;
     std::vector<service> services;
+    std::optional<std::string> admin_token_file;
     config::problems problems;         // all of them, in the file's order
     std::vector<std::string> warnings; // left-over settings: of TLS with allowInsecureConnections, keys with none
 };

@@ -48,7 +48,8 @@ struct listen {
 
 struct admin {
     std::optional<endpoint> listen = endpoint{"127.0.0.1", 9001}; // null: no admin port
-    std::vector<std::string> hosts; // Host names believed besides IP literals and localhost; lower case
+    std::optional<std::string> token_file; // absolute; who has its token may do everything; null: loopback may
+    std::vector<std::string> hosts;        // Host names believed besides IP literals and localhost; lower case
 
     friend bool operator==(const admin&, const admin&) = default;
 };

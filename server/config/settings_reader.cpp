@@ -190,7 +190,7 @@ void settings_reader::read_admin(section& in) {
     in.text("listen", to_.admin.listen, address_form);
     if (to_.admin.listen) claim_address(*to_.admin.listen, in.pointer("listen"));
     in.list("hosts", to_.admin.hosts, host_form);
-    in.not_built({"token_file"});
+    in.text("token_file", to_.admin.token_file, path_form);
 }
 
 void settings_reader::claim_address(const endpoint& address, const std::string& pointer) {

@@ -1,5 +1,6 @@
 #include "control/admin_client.hpp"
 
+#include "auth/key_file.hpp"
 #include "base/executor.hpp"
 #include "base/gate.hpp"
 
@@ -25,7 +26,7 @@ constexpr std::chrono::minutes patience{1}; // a reload may wait for DNS
 
 using answer = boost::system::result<admin_reply, std::string>;
 
-base::task<> ask(base::executor where, std::string authority, http::verb method, std::string path,
+base::task<> ask(base::executor where, std::string authority, http::verb method, std::string path, std::string token,
                  base::error_code& failed, admin_reply& reply) {
     const auto colon = authority.rfind(':');
     auto host = authority.substr(0, colon);
@@ -42,6 +43,7 @@ base::task<> ask(base::executor where, std::string authority, http::verb method,
     if (failed) co_return;
     http::request<http::empty_body> request(method, path, 11);
     request.set(http::field::host, authority);
+    if (!token.empty()) request.set(http::field::authorization, "Bearer " + token);
     request.keep_alive(false);
     request.prepare_payload();
     const auto [unsent, sent] = co_await http::async_write(stream, request, base::awaited);
@@ -56,7 +58,8 @@ base::task<> ask(base::executor where, std::string authority, http::verb method,
 
 } // namespace
 
-answer ask_admin(const std::string& url, const std::string& method, const std::string& path) {
+answer ask_admin(const std::string& url, const std::string& method, const std::string& path,
+                 const std::string& token_file) {
     constexpr std::string_view scheme = "http://";
     auto authority = url.starts_with(scheme) ? url.substr(scheme.size()) : std::string{};
     while (authority.ends_with('/')) authority.pop_back();
@@ -64,16 +67,26 @@ answer ask_admin(const std::string& url, const std::string& method, const std::s
     if (colon == 0 || colon == std::string::npos || authority.find('/') != std::string::npos)
         return "\"" + url + "\" is no admin port; write it as http://127.0.0.1:9001";
 
+    std::string token;
+    if (!token_file.empty()) {
+        const auth::key_file held(token_file);
+        if (!held.defect().empty()) return held.defect();
+        token = held.key();
+    }
     base::asio::io_context loop{1};
     base::gate inside;
     base::error_code failed;
     admin_reply reply;
     base::spawn(loop.get_executor(), inside,
-                ask(loop.get_executor(), authority, http::string_to_verb(method), path, failed, reply));
+                ask(loop.get_executor(), authority, http::string_to_verb(method), path, token, failed, reply));
     loop.run();
     if (failed)
         return "no scoregate answers at " + url + " (" + failed.message() +
                "); is it running, and is this its admin.listen? --admin names another";
+    if (reply.status == 401)
+        return "the scoregate at " + url + " wants a token" +
+               (token.empty() ? "" : " other than that in " + token_file) +
+               ": name the file that its admin.token_file names with --token-file";
     return reply;
 }
 

@@ -1,8 +1,8 @@
 #include "control/admin_server.hpp"
 
+#include "auth/bearer.hpp"
 #include "telemetry/registry.hpp"
 
-#include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
@@ -11,8 +11,10 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cstdint>
 #include <unistd.h>
 #include <utility>
+#include <variant>
 
 namespace scoregate::control {
 
@@ -39,6 +41,30 @@ std::string to_json(const config::problems& problems) {
            "\n";
 }
 
+enum class standing : std::uint8_t { good, missing, wrong };
+
+standing standing_of(const http::request<http::string_body>& asked, const auth::service_keys& token) {
+    if (asked.count(http::field::authorization) != 1) return standing::missing;
+    const auto field = asked[http::field::authorization];
+    const auto presented = auth::parse_bearer({field.data(), field.size()});
+    const auto* const found = std::get_if<std::string_view>(&presented);
+    if (found == nullptr) return standing::missing;
+    return token.match(*found) == auth::key_name::none ? standing::wrong : standing::good;
+}
+
+void say(http::response<http::string_body>& reply, http::status status, std::string_view type, std::string text) {
+    reply.result(status);
+    reply.set(http::field::content_type, beast::string_view(type.data(), type.size()));
+    reply.body() = std::move(text);
+}
+
+std::string_view path_of(const http::request<http::string_body>& asked) {
+    return {asked.target().data(), std::min(asked.target().size(), asked.target().find('?'))};
+}
+
+bool is_open(std::string_view path) { return path == "/healthz" || path == "/readyz" || path == "/metrics"; }
+bool changes(std::string_view path) { return path == "/reload" || path == "/drain"; }
+
 } // namespace
 
 admin_server::admin_server(base::executor where, int descriptor, std::vector<std::string> hosts, admin_operations does)
@@ -59,7 +85,7 @@ base::task<> admin_server::accept() {
     for (;;) {
         base::tcp_socket socket(where_);
         const auto [ec] = co_await acceptor_.async_accept(socket, base::awaited);
-        const bool taken = !ec && serving_.inside() <= most_connections;
+        const bool taken = !ec && (serving_.inside() <= most_connections || make_room());
         if (taken) base::spawn(where_, serving_, serve(std::move(socket)));
         if (left_) co_return;
         if (taken) continue;
@@ -67,6 +93,14 @@ base::task<> admin_server::accept() {
         pause.expires_after(std::chrono::milliseconds(100));
         co_await pause.async_wait(base::awaited);
     }
+}
+
+// Nobody may keep operators out by opening connections and saying nothing. False: all are being answered just now.
+bool admin_server::make_room() {
+    if (waiting_.empty()) return false;
+    waiting_.front()->cancel();
+    waiting_.pop_front();
+    return true;
 }
 
 base::task<> admin_server::serve(base::tcp_socket socket) {
@@ -77,23 +111,27 @@ base::task<> admin_server::serve(base::tcp_socket socket) {
         address = boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, address.to_v6());
     const bool from_loopback = !ec && address.is_loopback();
 
-    beast::basic_stream<base::tcp, base::executor> stream(std::move(socket));
+    stream peer_stream(std::move(socket));
     beast::flat_buffer buffer;
     for (bool keep_alive = true; keep_alive;) {
         http::request_parser<http::string_body> parser;
         parser.header_limit(16384);
         parser.body_limit(65536);
-        stream.expires_after(longest_wait);
-        const auto [failed, n] = co_await http::async_read(stream, buffer, parser, base::awaited);
+        peer_stream.expires_after(longest_wait);
+        waiting_.push_back(&peer_stream);
+        const auto [failed, n] = co_await http::async_read(peer_stream, buffer, parser, base::awaited);
+        waiting_.remove(&peer_stream);
         if (failed) break;
         auto reply = co_await answer(parser.release(), from_loopback);
         keep_alive = reply.keep_alive();
-        stream.expires_after(longest_wait);
-        const auto [unsent, m] = co_await http::async_write(stream, reply, base::awaited);
+        peer_stream.expires_after(longest_wait);
+        waiting_.push_back(&peer_stream);
+        const auto [unsent, m] = co_await http::async_write(peer_stream, reply, base::awaited);
+        waiting_.remove(&peer_stream);
         if (std::exchange(to_drain_, false)) does_.drain();
         if (unsent) break;
     }
-    stream.socket().shutdown(base::tcp_socket::shutdown_send, ec);
+    peer_stream.socket().shutdown(base::tcp_socket::shutdown_send, ec);
 }
 
 bool admin_server::believed(std::string_view host) const {
@@ -104,52 +142,87 @@ bool admin_server::believed(std::string_view host) const {
            std::any_of(hosts_.begin(), hosts_.end(), [&](const auto& each) { return beast::iequals(name, each); });
 }
 
+// Browsers say where a request comes from: in Sec-Fetch-Site always, in Origin where it may change something or is
+// asked for by a script. Who sends neither is no browser, or one whose page is ours (RFC 6454 7.3, Fetch Metadata).
+bool admin_server::from_elsewhere(const request& asked) const {
+    const auto site = asked["Sec-Fetch-Site"];
+    if (!site.empty() && site != "same-origin" && site != "none") return true;
+    const auto origin = asked[http::field::origin];
+    if (asked.count(http::field::origin) == 0) return false;
+    return asked.method() == http::verb::post || origin != "http://" + std::string(asked[http::field::host]);
+}
+
+// Whether it is not to be answered; `reply` then says why.
+bool admin_server::refuse(const request& asked, bool from_loopback, response& reply) const {
+    const auto host = asked[http::field::host];
+    const auto path = path_of(asked);
+    if (asked.count(http::field::host) != 1 || !believed({host.data(), host.size()})) {
+        say(reply, http::status::forbidden, "text/plain",
+            "The Host of the request is neither an IP literal nor localhost nor in admin.hosts\n");
+        return true;
+    }
+    if (from_elsewhere(asked)) {
+        say(reply, http::status::forbidden, "text/plain", "Not for web pages\n");
+        return true;
+    }
+    const auto token = is_open(path) ? nullptr : does_.token();
+    const auto stands = token ? standing_of(asked, *token) : standing::good;
+    if (stands != standing::good) {
+        say(reply, http::status::unauthorized, "text/plain", "The token of admin.token_file is needed\n");
+        reply.set(http::field::www_authenticate,
+                  stands == standing::missing ? "Bearer" : "Bearer error=\"invalid_token\"");
+        return true;
+    }
+    if (!is_open(path) && !token && !from_loopback) {
+        say(reply, http::status::forbidden, "text/plain",
+            "Only health, readiness and metrics are answered beyond loopback\n");
+        return true;
+    }
+    const bool reads = asked.method() == http::verb::get || asked.method() == http::verb::head;
+    if (changes(path) ? asked.method() == http::verb::post : reads) return false;
+    say(reply, http::status::method_not_allowed, "text/plain", "Wrong method\n");
+    reply.set(http::field::allow, changes(path) ? "POST" : "GET, HEAD");
+    return true;
+}
+
+void admin_server::show(std::string_view path, response& reply) {
+    if (path == "/healthz") {
+        say(reply, http::status::ok, "text/plain", "alive\n");
+    } else if (path == "/readyz") {
+        const bool ready = does_.ready();
+        say(reply, ready ? http::status::ok : http::status::service_unavailable, "text/plain",
+            ready ? "ready\n" : "not ready\n");
+    } else if (path == "/metrics") {
+        say(reply, http::status::ok, telemetry::prometheus_content_type, does_.metrics());
+    } else if (path == "/status") {
+        say(reply, http::status::ok, "application/json", does_.status());
+    } else if (path == "/drain") {
+        to_drain_ = true;
+        say(reply, http::status::ok, "application/json", "{\"result\": \"draining\"}\n");
+    } else {
+        say(reply, http::status::not_found, "text/plain",
+            "GET /healthz, /readyz, /metrics, /status; POST /reload, /drain\n");
+    }
+}
+
 base::task<admin_server::response> admin_server::answer(request asked, bool from_loopback) {
     response reply(http::status::ok, asked.version());
     reply.keep_alive(asked.keep_alive() && !left_);
+    // For browsers: nothing here is to be kept, guessed at, framed, or told to others.
     reply.set(http::field::cache_control, "no-store");
-    const auto say = [&](http::status status, std::string_view type, std::string text) {
-        reply.result(status);
-        reply.set(http::field::content_type, beast::string_view(type.data(), type.size()));
-        reply.body() = std::move(text);
-    };
-    const std::string_view path(asked.target().data(), std::min(asked.target().size(), asked.target().find('?')));
-    const auto host = asked[http::field::host];
-    const bool reads = asked.method() == http::verb::get || asked.method() == http::verb::head;
-    const bool open = path == "/healthz" || path == "/readyz" || path == "/metrics";
-    const bool changes = path == "/reload" || path == "/drain";
-
-    if (!believed({host.data(), host.size()}))
-        say(http::status::forbidden, "text/plain",
-            "The Host of the request is neither an IP literal nor localhost nor in admin.hosts\n");
-    else if (!open && !from_loopback)
-        say(http::status::forbidden, "text/plain", "Only health, readiness and metrics are answered beyond loopback\n");
-    else if (changes ? asked.method() != http::verb::post : !reads) {
-        say(http::status::method_not_allowed, "text/plain", "Wrong method\n");
-        reply.set(http::field::allow, changes ? "POST" : "GET, HEAD");
-    } else if (changes && asked.count(http::field::origin) != 0)
-        // A browser sends it with every POST: any page may have one sent to an IP literal.
-        say(http::status::forbidden, "text/plain", "Not for web pages\n");
-    else if (path == "/healthz")
-        say(http::status::ok, "text/plain", "alive\n");
-    else if (path == "/readyz") {
-        const bool ready = does_.ready();
-        say(ready ? http::status::ok : http::status::service_unavailable, "text/plain",
-            ready ? "ready\n" : "not ready\n");
-    } else if (path == "/metrics")
-        say(http::status::ok, telemetry::prometheus_content_type, does_.metrics());
-    else if (path == "/status")
-        say(http::status::ok, "application/json", does_.status());
-    else if (path == "/reload") {
-        const auto problems = co_await does_.reload();
-        say(problems.empty() ? http::status::ok : http::status::unprocessable_entity, "application/json",
-            to_json(problems));
-    } else if (path == "/drain") {
-        to_drain_ = true;
-        say(http::status::ok, "application/json", "{\"result\": \"draining\"}\n");
-    } else
-        say(http::status::not_found, "text/plain", "GET /healthz, /readyz, /metrics, /status; POST /reload, /drain\n");
-
+    reply.set("X-Content-Type-Options", "nosniff");
+    reply.set("Referrer-Policy", "no-referrer");
+    reply.set("Cross-Origin-Resource-Policy", "same-origin");
+    reply.set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
+    if (!refuse(asked, from_loopback, reply)) {
+        if (path_of(asked) == "/reload") {
+            const auto problems = co_await does_.reload();
+            say(reply, problems.empty() ? http::status::ok : http::status::unprocessable_entity, "application/json",
+                to_json(problems));
+        } else {
+            show(path_of(asked), reply);
+        }
+    }
     reply.content_length(reply.body().size());
     if (asked.method() == http::verb::head) reply.body().clear();
     co_return reply;

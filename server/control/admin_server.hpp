@@ -1,17 +1,24 @@
 // The admin port: health, readiness, metrics, status, reload, drain. Beast's own server side on the control thread, far
-// from the data path. What tells more than health and counts is answered to loopback only, and only under a Host that a
-// browser cannot be tricked into (DNS rebinding).
+// from the data path. What tells more than health and counts is answered to who has the token, or without one to
+// loopback, and only under a Host that a browser cannot be tricked into (DNS rebinding), and to no page of another
+// origin. However many connections somebody opens, the next one is served: who has kept the port waiting longest makes
+// room.
 #pragma once
 
+#include "auth/keys.hpp"
 #include "base/executor.hpp"
 #include "base/gate.hpp"
 #include "config/problem.hpp"
 
+#include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/http/message.hpp>
 #include <boost/beast/http/string_body.hpp>
 
 #include <functional>
+#include <list>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace scoregate::control {
@@ -23,6 +30,8 @@ struct admin_operations {
     std::function<std::string()> status;
     std::function<base::task<config::problems>()> reload; // empty result: in force
     std::function<void()> drain;                          // after the answer to who asked; may be more than once
+    // Who may ask for more than health and counts; null: everyone on loopback.
+    std::function<std::shared_ptr<const auth::service_keys>()> token = [] { return nullptr; };
 };
 
 class admin_server {
@@ -39,16 +48,23 @@ private:
     using request = boost::beast::http::request<boost::beast::http::string_body>;
     using response = boost::beast::http::response<boost::beast::http::string_body>;
 
+    using stream = boost::beast::basic_stream<base::tcp, base::executor>;
+
     base::task<> accept();
+    bool make_room();
     base::task<> serve(base::tcp_socket socket);
     base::task<response> answer(request asked, bool from_loopback);
+    bool refuse(const request& asked, bool from_loopback, response& reply) const;
+    void show(std::string_view path, response& reply);
     bool believed(std::string_view host) const;
+    bool from_elsewhere(const request& asked) const;
 
     base::executor where_;
     base::tcp_acceptor acceptor_;
     std::vector<std::string> hosts_;
     admin_operations does_;
     base::gate serving_;
+    std::list<stream*> waiting_; // for the other side, the longest first
     bool left_ = false;
     bool to_drain_ = false; // once the answer is written
 };

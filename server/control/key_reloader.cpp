@@ -29,17 +29,24 @@ key_material read_all(const std::vector<auth::credential_source>& sources, const
     return found;
 }
 
-std::vector<auth::credential_source> sources_of(const std::vector<config::service>& services) {
+std::vector<auth::credential_source> sources_of(const std::vector<config::service>& services,
+                                                const std::optional<std::string>& admin_token_file) {
     std::vector<auth::credential_source> sources;
     for (const auto& each : services)
         if (auto source = auth::source_of(each)) sources.push_back(std::move(*source));
+    if (admin_token_file) sources.push_back({"", auth::admin_token{*admin_token_file}});
     return sources;
+}
+
+std::vector<auth::credential_source> sources_of(const config::settings& from) {
+    return sources_of(from.services, from.admin.token_file);
 }
 
 } // namespace
 
-key_material read_keys(const std::vector<config::service>& services, const std::string& config_file) {
-    return read_all(sources_of(services), config_file);
+key_material read_keys(const std::vector<config::service>& services, const std::optional<std::string>& admin_token_file,
+                       const std::string& config_file) {
+    return read_all(sources_of(services, admin_token_file), config_file);
 }
 
 key_reloader::key_reloader(base::executor where, base::background& files, std::function<void()> changed)
@@ -52,7 +59,7 @@ key_reloader::key_reloader(base::executor where, base::background& files, std::f
 }
 
 base::task<key_material> key_reloader::prepare(const config::settings& next) {
-    auto fresh = sources_of(next.services);
+    auto fresh = sources_of(next);
     std::erase_if(fresh, [this](const auto& each) {
         const auto known = units_.find(each.service);
         return known != units_.end() && known->second->from == each;
@@ -66,7 +73,7 @@ base::task<key_material> key_reloader::prepare(const config::settings& next) {
 void key_reloader::adopt(key_material found, const config::settings& next) {
     config_file_ = next.file;
     std::map<std::string, std::shared_ptr<service_unit>> units;
-    for (auto& each : sources_of(next.services)) {
+    for (auto& each : sources_of(next)) {
         const auto known = units_.find(each.service);
         if (known != units_.end() && known->second->from == each) {
             known->second->from = std::move(each); // its place in the configuration may be another

@@ -1,6 +1,6 @@
-// The reload units of keys, one for each service that has them, its own or those of the issuer of its tokens: looks at
-// their files, reads what has changed on a thread of its own, checks it as a start would. A unit that is no good keeps
-// what it has and delays no other. Control thread; owned by app::process.
+// The reload units of keys, one for each service that has them, its own or those of the issuer of its tokens, and one
+// for the token of the admin port: looks at their files, reads what has changed on a thread of its own, checks it as a
+// start would. A unit that is no good keeps what it has and delays no other. Control thread; owned by app::process.
 #pragma once
 
 #include "auth/credentials.hpp"
@@ -14,6 +14,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,13 +22,14 @@ namespace scoregate::control {
 
 // Keys as their files hold them, by service.
 struct key_material {
-    std::map<std::string, auth::credential_load> loaded;
-    config::problems problems;         // of all of them
-    std::vector<std::string> warnings; // the same
+    std::map<std::string, auth::credential_load> loaded; // the admin port's by no name
+    config::problems problems;                           // of all of them
+    std::vector<std::string> warnings;                   // the same
 };
 
 // What a start needs. Blocks on the files. `config_file` is what problems name.
-key_material read_keys(const std::vector<config::service>& services, const std::string& config_file);
+key_material read_keys(const std::vector<config::service>& services, const std::optional<std::string>& admin_token_file,
+                       const std::string& config_file);
 
 class key_reloader {
 public:
@@ -42,6 +44,9 @@ public:
 
     // What a service lets its callers in by; empty if it is open.
     auth::credentials of(const std::string& service) const;
+
+    // Who may use the admin port; null: no token is asked for.
+    std::shared_ptr<const auth::service_keys> admin_token() const { return of("").keys; }
 
     // Reads every unit whose content has changed, because somebody asks: what is no good has failed at once.
     base::task<> reload();

@@ -117,7 +117,9 @@ base::task<config::problems> reloader::reload_now(bool insist) {
     key_material keys;
     if (loaded.value) {
         material = co_await tls_.prepare(*loaded.value);
-        keys = co_await keys_.prepare(*loaded.value);
+        auto lasting = *loaded.value; // with what a restart alone changes as it is
+        keep_restart_only(lasting, running_);
+        keys = co_await keys_.prepare(lasting);
         problems = std::move(material.problems);
         for (const auto* more : {&keys.problems, &found->trust.problems})
             problems.insert(problems.end(), more->begin(), more->end());

@@ -1,10 +1,12 @@
 """The admin port, the metrics and the access log: what an operator sees."""
 import json
 import re
+import subprocess
 
 import pytest
 
-from scoregate import exchange, service
+from process import wait_until
+from scoregate import BINARY, exchange, service
 
 ACCESS_FIELDS = ("ts request_id client_request_id trace_id client_ip method path protocol service deployment replica status fault side "
                  "model_status bytes_in bytes_out duration_ms read_ms queue_ms connect_ms first_byte_ms attempts tls_cipher sni resumed "
@@ -67,6 +69,47 @@ def test_the_admin_port_believes_only_hosts_it_knows(iris):
     """A web page that resolves its own name to 127.0.0.1 must not get through the operator's browser."""
     refused = exchange(iris.plain_socket(iris.admin), "POST", "/reload", headers={"Host": "evil.example"})
     assert 400 <= refused.status < 500
+
+
+def test_a_token_for_the_admin_port(start, replica, tmp_path):
+    """Made by `scoregate key generate`; whoever has it may ask, nobody else, and it can be exchanged while all runs."""
+    def make(path):
+        token = subprocess.run([BINARY, "key", "generate"], check=True, capture_output=True, text=True, timeout=10).stdout
+        path.write_text(token)
+        path.chmod(0o600)
+        return {"Authorization": f"Bearer {token.strip()}"}
+
+    file = tmp_path / "token"
+    old = make(file)
+    gate = start({"stream": service(replica.url)}, admin={"listen": "127.0.0.1:0", "token_file": "token"})
+
+    def ask(path, method="GET", headers=None):
+        return exchange(gate.plain_socket(gate.admin), method, path, headers=headers or {})
+
+    def command(name, *arguments):
+        return subprocess.run([BINARY, name, "--admin", gate.admin_url, *arguments], capture_output=True, text=True, timeout=10)
+
+    assert [ask(path).status for path in ("/healthz", "/readyz", "/metrics")] == [200] * 3
+    refused = ask("/status")
+    assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert ask("/drain", "POST").status == 401
+    assert ask("/status", headers=old).json["reloads"]["admin_token"]["failed"] == 0
+    without = command("reload")
+    assert without.returncode == 1 and "--token-file" in without.stderr
+    assert command("reload", "--token-file", file).returncode == 0
+
+    file.write_text("too short\n")  # refused, and the old one stays
+    assert command("reload", "--token-file", tmp_path / "scoregate.json").returncode == 1
+    reloaded = ask("/reload", "POST", old)
+    assert reloaded.status == 422
+    assert [each["pointer"] for each in reloaded.json["problems"]] == ["/admin/token_file"]
+    new = make(file)
+    wait_until(lambda: ask("/status", headers=new).status == 200)  # it is watched
+    assert ask("/status", headers=old).status == 401
+    assert command("drain", "--token-file", file).returncode == 0
+    assert gate.wait() == 0
+    for secret in (old, new):
+        assert secret["Authorization"].split()[1] not in gate.stderr.text + gate.stdout.text
 
 
 def test_one_access_line_per_request(start, model):

@@ -9,8 +9,13 @@
 #include <nlohmann/json.hpp>
 
 #include <atomic>
+#include <chrono>
+#include <memory>
 #include <thread>
+#include <tuple>
 #include <unistd.h>
+#include <utility>
+#include <vector>
 
 using namespace scoregate;
 using namespace scoregate::control;
@@ -37,7 +42,7 @@ public:
           server_(io_.get_executor(), listen_on(address, port_), std::move(hosts),
                   {[this] { return ready; }, [] { return std::string("scoregate_up 1\n"); },
                    [] { return std::string("{\"version\":\"x\"}\n"); }, [this] { return reload(); },
-                   [this] { ++drains; }}) {
+                   [this] { ++drains; }, [this] { return token; }}) {
         server_.start();
     }
     ~fixture() {
@@ -48,6 +53,7 @@ public:
     // Fields set before the first request; no lock, the thread starts with it.
     bool ready = true;
     config::problems problems{};
+    std::shared_ptr<const auth::service_keys> token{};
     int reloads = 0;
     std::atomic<int> drains{0};
 
@@ -55,6 +61,17 @@ public:
         http::request<http::string_body> request(verb, target, 11);
         if (!host.empty()) request.set(http::field::host, host);
         request.keep_alive(false);
+        request.prepare_payload();
+        auto socket = connect();
+        http::write(socket, request);
+        return read(socket, verb);
+    }
+    // With these fields besides.
+    reply ask_with(http::verb verb, const std::string& target,
+                   const std::vector<std::pair<std::string, std::string>>& fields) {
+        http::request<http::empty_body> request(verb, target, 11);
+        request.set(http::field::host, "127.0.0.1:9001");
+        for (const auto& [name, value] : fields) request.insert(name, value);
         request.prepare_payload();
         auto socket = connect();
         http::write(socket, request);
@@ -182,6 +199,100 @@ TEST_CASE("what changes something is not done for a web page") {
     CHECK(admin.drains == 0);
 }
 
+// Nor read for one: what it may not see, its script could still time. Fetch Metadata is what browsers say of it, and
+// Origin what older ones say.
+TEST_CASE("nothing is told to a page of another origin") {
+    fixture admin;
+    for (const std::string path : {"/status", "/metrics", "/healthz", "/"}) {
+        INFO(path);
+        for (const std::string site : {"cross-site", "same-site", "Same-Origin", "nonsense"})
+            CHECK(status_of(admin.ask_with(http::verb::get, path, {{"Sec-Fetch-Site", site}})) == 403);
+        for (const std::string origin :
+             {"http://evil.example", "null", "http://127.0.0.1:9002", "https://127.0.0.1:9001"})
+            CHECK(status_of(admin.ask_with(http::verb::get, path, {{"Origin", origin}})) == 403);
+    }
+    CHECK(status_of(admin.ask_with(http::verb::post, "/reload", {{"Sec-Fetch-Site", "cross-site"}})) == 403);
+    CHECK(status_of(admin.ask_with(http::verb::post, "/drain", {{"Origin", "http://127.0.0.1:9001"}})) == 403);
+    CHECK(admin.reloads == 0);
+    CHECK(admin.drains == 0);
+    // The operator's own address bar, and a page of this port's.
+    for (const std::string site : {"none", "same-origin"})
+        CHECK(status_of(admin.ask_with(http::verb::get, "/status", {{"Sec-Fetch-Site", site}})) == 200);
+    CHECK(status_of(admin.ask_with(http::verb::get, "/status", {{"Origin", "http://127.0.0.1:9001"}})) == 200);
+}
+
+TEST_CASE("no reply may be read by another origin, guessed at, framed or kept") {
+    fixture admin;
+    for (const auto& [verb, path, status] : {std::tuple(http::verb::get, "/status", 200U),
+                                             {http::verb::get, "/x", 404U},
+                                             {http::verb::options, "/status", 405U}}) {
+        const auto answer = admin.ask(verb, path);
+        INFO(path);
+        CHECK(status_of(answer) == status);
+        CHECK(answer["X-Content-Type-Options"] == "nosniff");
+        CHECK(answer["Referrer-Policy"] == "no-referrer");
+        CHECK(answer["Cross-Origin-Resource-Policy"] == "same-origin");
+        CHECK(answer["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'");
+        CHECK(answer[http::field::cache_control] == "no-store");
+        for (const auto& field : answer)
+            CHECK_FALSE(boost::beast::iequals(field.name_string().substr(0, 15), "access-control-"));
+    }
+}
+
+TEST_CASE("with a token, more than health and counts is for who sends it") {
+    fixture admin;
+    const std::string token = "0123456789abcdef0123456789abcdef";
+    admin.token = std::make_shared<const auth::service_keys>(token, std::nullopt);
+    const auto ask = [&](http::verb verb, const std::string& path, const std::string& authorization) {
+        return admin.ask_with(verb, path, {{"Authorization", authorization}});
+    };
+    for (const std::string path : {"/healthz", "/readyz", "/metrics"})
+        CHECK(status_of(admin.ask(http::verb::get, path)) == 200);
+    for (const std::string path : {"/status", "/", "/nothing"}) {
+        const auto without = admin.ask(http::verb::get, path);
+        CHECK(status_of(without) == 401);
+        CHECK(without[http::field::www_authenticate] == "Bearer");
+        CHECK(without.body().find(token) == std::string::npos);
+    }
+    for (const std::string wrong :
+         {"Bearer x", "Bearer 0123456789abcdef0123456789abcdeF", "Bearer 0123456789abcdef0123456789abcde"}) {
+        const auto refused = ask(http::verb::post, "/reload", wrong);
+        CHECK(status_of(refused) == 401);
+        CHECK(refused[http::field::www_authenticate] == "Bearer error=\"invalid_token\"");
+    }
+    for (const auto& malformed : {"Basic " + token, token, "Bearer " + token + " x", std::string("Bearer")})
+        CHECK(status_of(ask(http::verb::post, "/reload", malformed)) == 401);
+    CHECK(status_of(admin.ask_with(http::verb::post, "/reload",
+                                   {{"Authorization", "Bearer " + token}, {"Authorization", "Bearer " + token}})) ==
+          401);
+    CHECK(admin.reloads == 0);
+    CHECK(status_of(ask(http::verb::get, "/status", "Bearer " + token)) == 200);
+    CHECK(status_of(ask(http::verb::post, "/reload", "bearer  " + token)) == 200);
+    CHECK(admin.reloads == 1);
+    CHECK(status_of(admin.ask_with(http::verb::post, "/reload",
+                                   {{"Authorization", "Bearer " + token}, {"Origin", "http://evil.example"}})) == 403);
+}
+
+// A client that says nothing, or half of a request, holds its place for 5 s: with as many of them as there are places
+// nobody else would be served.
+TEST_CASE("who keeps the port waiting makes room for who comes") {
+    fixture admin;
+    CHECK(status_of(admin.ask(http::verb::get, "/healthz")) == 200);
+    std::vector<base::tcp_socket> silent;
+    const auto began = std::chrono::steady_clock::now();
+    for (int n = 0; n < 200; ++n) {
+        silent.push_back(admin.connect());
+        if (n % 2 == 0) asio::write(silent.back(), asio::buffer(std::string("GET /status HTTP/1.1\r\nHost: ")));
+    }
+    for (int n = 0; n < 5; ++n) CHECK(status_of(admin.ask(http::verb::get, "/status")) == 200);
+    CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds(4)); // not by their time running out
+    char byte = 0;
+    base::error_code ec;
+    silent.front().read_some(asio::buffer(&byte, 1), ec); // closed; it would wait for 5 s else
+    CHECK(ec);
+    CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds(4));
+}
+
 TEST_CASE("a connection that is accepted while the socket is left is served") {
     asio::io_context io{1};
     std::uint16_t port = 0;
@@ -239,6 +350,8 @@ TEST_CASE("Host must be an IP literal, localhost or configured") {
         CHECK(status_of(admin.ask(http::verb::post, "/reload", strange)) == 403);
     }
     CHECK(admin.reloads == 0);
+    // Two of them: somebody before us may have believed the other one.
+    CHECK(status_of(admin.ask_with(http::verb::get, "/status", {{"Host", "localhost"}})) == 403);
 }
 
 TEST_CASE("IPv4 clients of an IPv6 socket are told apart by their real address") {

@@ -42,7 +42,7 @@ struct fixture {
         start();
     }
     void start() {
-        auto found = read_keys(settings.services, settings.file);
+        auto found = read_keys(settings.services, settings.admin.token_file, settings.file);
         REQUIRE(found.problems.empty());
         keys.adopt(std::move(found), settings);
     }
@@ -118,6 +118,30 @@ TEST_CASE("a file of keys that is no good leaves the keys as they are, and says 
     run(at.io, reload(at.keys));
     CHECK(at.keys.problems().empty());
     CHECK(at.unit().unit.past().last_succeeded);
+}
+
+TEST_CASE("the token of the admin port is a unit of its own") {
+    fixture at;
+    const std::string old_token(32, 'o'), new_token(32, 'n');
+    at.settings.admin.token_file = at.folder.write("token", old_token + "\n");
+    at.start();
+    REQUIRE(at.keys.units().size() == 2);
+    const auto& unit = at.keys.units().at("")->unit;
+    CHECK(unit.name() == "admin_token");
+    CHECK(at.keys.admin_token()->match(old_token) == auth::key_name::primary);
+
+    at.folder.write("token", "short");
+    run(at.io, reload(at.keys));
+    CHECK(unit.past().failed == 1);
+    REQUIRE(at.keys.problems().size() == 1);
+    CHECK(at.keys.problems()[0].pointer == "/admin/token_file");
+    CHECK(at.keys.admin_token()->match(old_token) == auth::key_name::primary);
+
+    at.folder.write("token", new_token);
+    run(at.io, reload(at.keys));
+    CHECK(unit.past().succeeded == 1);
+    CHECK(at.keys.admin_token()->match(new_token) == auth::key_name::primary);
+    CHECK(at.keys.admin_token()->match(old_token) == auth::key_name::none);
 }
 
 TEST_CASE("a changed file of keys is noticed") {

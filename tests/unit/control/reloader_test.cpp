@@ -29,7 +29,7 @@ struct fixture {
         tls.adopt(read_tls(loaded.certificates, loaded.value->ticket_keys_dir, loaded.value->client_ca, false, file),
                   *loaded.value);
         contexts.clear();
-        keys.adopt(read_keys(loaded.value->services, file), *loaded.value);
+        keys.adopt(read_keys(loaded.value->services, loaded.admin_token_file, file), *loaded.value);
         const auto content = digest_of(read, ca_files_of(loaded.value->services));
         auto trust = read_trust(loaded.value->services, file).loaded;
         reload.emplace(io.get_executor(), background, from, std::move(*loaded.value), content, std::move(trust), tls,
