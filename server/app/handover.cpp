@@ -159,11 +159,11 @@ std::optional<received> receive_message(int from) {
     return got;
 }
 
-peer peer_of(int socket) {
+peer peer_of(int socket, std::optional<uid_t> also) {
     ucred who{};
     socklen_t size = sizeof who;
     if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0) return {};
-    return {who.pid, who.uid == ::geteuid() || who.uid == 0};
+    return {who.pid, who.uid == ::geteuid() || who.uid == 0 || who.uid == also};
 }
 
 descriptor unix_socket() { return descriptor(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)); }
@@ -180,8 +180,8 @@ std::optional<std::string> wrong_with_socket_path(const std::string& path) {
     return std::nullopt;
 }
 
-boost::system::result<std::optional<predecessor>, std::string> predecessor::ask(const std::string& path,
-                                                                                std::chrono::milliseconds patience) {
+boost::system::result<std::optional<predecessor>, std::string>
+predecessor::ask(const std::string& path, std::chrono::milliseconds patience, std::optional<uid_t> becoming) {
     using outcome = boost::system::result<std::optional<predecessor>, std::string>;
     const auto failed = [&path](const std::string& why) {
         return outcome(boost::system::in_place_error, "cannot take over from who listens at " + path + ": " + why);
@@ -199,7 +199,7 @@ boost::system::result<std::optional<predecessor>, std::string> predecessor::ask(
         if (errno == EPROTOTYPE) return failed("it is no scoregate");
         return failed(std::strerror(errno));
     }
-    const auto who = peer_of(socket);
+    const auto who = peer_of(socket, becoming);
     if (!who.trusted) return failed("it runs as another user");
     found.process_ = who.process;
     const auto process = "process " + std::to_string(who.process);

@@ -1,5 +1,6 @@
 // How one process hands its listening sockets to the next: the messages, and the side of the process that starts.
-// A Unix socket that keeps messages whole (SOCK_SEQPACKET), both of the same user. Text, one thing a line:
+// A Unix socket that keeps messages whole (SOCK_SEQPACKET), both of the same user, or what starts is root and what runs
+// is the user that it will be. Text, one thing a line:
 //     old -> new   "scoregate-handover 1", then PURPOSE CONFIGURED BOUND for each socket; the sockets themselves go
 //                  with it (SCM_RIGHTS), in the same order. Or "busy PID": another process is taking over.
 //     new -> old   "serving", then the place in that list of each socket that it uses, from 0. The end of the
@@ -50,9 +51,9 @@ std::optional<received> receive_message(int from);
 
 struct peer {
     pid_t process = 0;
-    bool trusted = false; // of this user, or root
+    bool trusted = false; // of this user, or root, or `also`
 };
-peer peer_of(int unix_socket);
+peer peer_of(int unix_socket, std::optional<uid_t> also = {});
 
 // A stream of whole messages at `path`: made, neither bound nor connected.
 descriptor unix_socket();
@@ -64,9 +65,9 @@ std::optional<std::string> wrong_with_socket_path(const std::string& path);
 class predecessor {
 public:
     // Whoever listens at `path` is asked for its sockets and may take `patience` for it. Nothing if nobody listens
-    // there. The error is a sentence.
-    static boost::system::result<std::optional<predecessor>, std::string> ask(const std::string& path,
-                                                                              std::chrono::milliseconds patience);
+    // there. `becoming`: the user that this process will be. The error is a sentence.
+    static boost::system::result<std::optional<predecessor>, std::string>
+    ask(const std::string& path, std::chrono::milliseconds patience, std::optional<uid_t> becoming = {});
 
     pid_t process() const { return process_; }
     std::vector<found_socket>& sockets() { return sockets_; }

@@ -1,10 +1,12 @@
 #include "app/machine.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <limits>
 #include <sched.h>
 #include <string>
+#include <string_view>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -44,6 +46,15 @@ std::size_t connections_for(std::size_t open_files) {
     return std::max<std::size_t>(1, open_files - open_files / 4 - reserved);
 }
 
-void keep_out_of_core_dumps() { ::prctl(PR_SET_DUMPABLE, 0); }
+void keep_out_of_core_dumps() {
+    if (const auto* const wish = std::getenv("SCOREGATE_CORE_DUMPS");
+        wish != nullptr && std::string_view(wish) == "1") {
+        ::prctl(PR_SET_DUMPABLE, 1); // again, after another user
+        return;
+    }
+    constexpr rlimit none{0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+    ::prctl(PR_SET_DUMPABLE, 0);
+}
 
 } // namespace scoregate::app

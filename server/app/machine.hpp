@@ -16,7 +16,8 @@ std::size_t raise_open_files();
 std::size_t connections_for(std::size_t open_files);
 
 // Private keys lie in this process's memory, so it leaves no core dump and no other process of its user may read it
-// (PR_SET_DUMPABLE, prctl(2)).
+// (PR_SET_DUMPABLE, prctl(2)). SCOREGATE_CORE_DUMPS=1 in the environment leaves both possible, for who looks for a
+// fault in it. To be called again after a change of user, which sets the first anew.
 void keep_out_of_core_dumps();
 
 } // namespace scoregate::app

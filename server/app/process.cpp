@@ -1,5 +1,6 @@
 #include "app/process.hpp"
 
+#include "app/confinement.hpp"
 #include "app/machine.hpp"
 #include "telemetry/log.hpp"
 
@@ -20,6 +21,7 @@ constexpr std::chrono::seconds patience_after_cut{2};
 process::process(config::source source, checked found, succession before)
     : source_(std::move(source)),
       settings_(std::move(*found.settings)),
+      account_(std::move(found.account)),
       started_at_(std::chrono::system_clock::now()),
       core_count_(settings_.workers != 0 ? settings_.workers : usable_cores()),
       signals_(where()),
@@ -56,7 +58,7 @@ void process::end() {
 
 exit_code process::run() {
     std::signal(SIGPIPE, SIG_IGN); // a closed stdout is an error of a write, not the end
-    if (!open_access_log() || !meet_predecessor() || !open_sockets()) {
+    if (!open_access_log() || !meet_predecessor() || !open_sockets() || !give_up_rights()) {
         end();
         return failed;
     }
@@ -78,6 +80,18 @@ bool process::open_access_log() {
     }
     access_log_ = std::move(*opened);
     return true;
+}
+
+// Before a byte of a client, or of anybody else but who started it, is read. What comes later can do without.
+bool process::give_up_rights() {
+    std::optional<std::string> wrong;
+    if (account_) {
+        wrong = become(*account_);
+        keep_out_of_core_dumps();
+    }
+    if (!wrong) wrong = confine();
+    if (wrong) telemetry::log().error("{}", *wrong);
+    return !wrong;
 }
 
 // The first answers of DNS are awaited before anything is served; the admin port tells so meanwhile, unless a

@@ -2,6 +2,7 @@
 // reverse order. Owned by main.
 #pragma once
 
+#include "app/account.hpp"
 #include "app/bind.hpp"
 #include "app/found_sockets.hpp"
 #include "app/handover_port.hpp"
@@ -39,6 +40,7 @@ enum exit_code : int { clean = 0, failed = 1, refused = 2 };
 struct checked {
     std::optional<config::settings> settings; // empty with any problem
     tls::content_digest content{};            // of the configuration's file
+    std::optional<app::account> account;      // that `user` names
     control::tls_material tls;
     control::key_material keys;
     control::trust_map trust;
@@ -76,6 +78,7 @@ private:
     std::optional<listening> open(const request_to_listen&, std::optional<std::size_t> found);
     bool account_for_found();
     void limit_connections();
+    bool give_up_rights();
     void serves();
     offer offer_sockets() const;
     void hand_over(pid_t successor, const std::vector<std::size_t>& taken);
@@ -111,6 +114,7 @@ private:
 
     config::source source_;
     config::settings settings_; // as started
+    std::optional<account> account_;
     std::chrono::system_clock::time_point started_at_;
     unsigned core_count_;
     base::asio::io_context loop_{1};

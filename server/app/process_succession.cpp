@@ -20,7 +20,8 @@ constexpr std::chrono::seconds patience_with_predecessor{5};
 
 bool process::meet_predecessor() {
     if (before_.takeover) {
-        auto asked = predecessor::ask(*before_.takeover, patience_with_predecessor);
+        auto asked = predecessor::ask(*before_.takeover, patience_with_predecessor,
+                                      account_ ? std::optional(account_->user) : std::nullopt);
         if (!asked) {
             telemetry::log().error("{}", asked.error());
             return false;
@@ -30,8 +31,12 @@ bool process::meet_predecessor() {
             where(), *before_.takeover, [this] { return offer_sockets(); },
             [this](pid_t successor, const std::vector<std::size_t>& taken) { hand_over(successor, taken); },
             [this] { reassert_listeners(); });
+        // As who it will be: then the name is that user's, to be renamed and removed.
+        std::optional<acting_as> other;
+        if (account_) other.emplace(*account_);
         if (const auto wrong = successors_->prepare()) {
-            telemetry::log().error("{}", *wrong);
+            telemetry::log().error("{}{}", *wrong,
+                                   account_ ? "; its folder has to be that of user " + account_->name : "");
             return false;
         }
     }

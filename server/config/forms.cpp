@@ -340,6 +340,21 @@ std::optional<std::string> parse_claim(std::string_view text, std::string& wrong
     return {};
 }
 
+// Whether there is such a user, the machine decides that it runs on.
+std::optional<std::string> parse_user(std::string_view text, std::string& wrong) {
+    const auto named = [](std::string_view name) {
+        const auto fits = [](char c) { return letter(c) || digit(c) || c == '_' || c == '-' || c == '.'; };
+        return !name.empty() && name.size() <= 256 && name.front() != '-' &&
+               std::all_of(name.begin(), name.end(), fits);
+    };
+    const auto colon = text.find(':');
+    if (named(text.substr(0, colon)) && (colon == std::string_view::npos || named(text.substr(colon + 1))))
+        return std::string{text};
+    wrong = "is not a user: write its name, and its group if that is not the user's own, such as scoregate or "
+            "scoregate:tls";
+    return {};
+}
+
 // RFC 9112 3.2.1 without a fragment; sent as it is written.
 std::optional<std::string> parse_probe_path(std::string_view text, std::string& wrong) {
     const auto fits = [](char c) { return c > ' ' && c < 0x7f && c != '#'; };
@@ -412,6 +427,7 @@ const form<std::string> method_form{"method", parse_method};
 const form<std::string> route_form{"route", parse_route};
 const form<std::string> replica_path_form{"replica_path", parse_replica_path};
 const form<std::string> claim_form{"claim", parse_claim};
+const form<std::string> user_form{"user", parse_user};
 const form<std::string> probe_path_form{"probe_path", parse_probe_path};
 const form<status_codes> codes_form{"status_codes", parse_codes};
 const form<std::string> probe_field_form{"probe_field", parse_probe_field};

@@ -25,6 +25,7 @@ extern const form<endpoint> dns_server_form;      // "10.0.0.10", "10.0.0.10:53"
 extern const form<std::string> name_form;         // of a service or deployment
 extern const form<std::string> path_form;         // of a file or directory; not resolved here
 extern const form<std::string> log_path_form;     // of a file, or "-"
+extern const form<std::string> user_form;         // "NAME" or "NAME:GROUP", each a name or a number
 extern const form<std::string> host_header_form;  // "HOST[:PORT]", as a Host field has it
 extern const form<std::string> origin_form;       // "https://HOST[:PORT]" as browsers send it, or "*"
 extern const form<std::string> method_form;       // GET, HEAD, POST, PUT, PATCH, DELETE

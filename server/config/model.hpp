@@ -261,7 +261,8 @@ struct settings {
     std::optional<config::strict_transport_security> strict_transport_security;
     listen listen_on;
     config::admin admin;
-    unsigned workers = 0; // 0: one per core this process may use (cgroup quota counted)
+    unsigned workers = 0;            // 0: one per core this process may use (cgroup quota counted)
+    std::optional<std::string> user; // NAME or NAME:GROUP to go on as once everything is bound; null: who started it
     config::limits limits;
     config::timeouts timeouts;
     config::access_log access_log;

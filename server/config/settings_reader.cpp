@@ -55,6 +55,7 @@ void settings_reader::read_root(section& in) {
     in.object("listen", [this](section& inner) { read_listen(inner); });
     in.object("admin", [this](section& inner) { read_admin(inner); });
     in.integer("workers", to_.workers, {0, 1024});
+    in.text("user", to_.user, user_form);
     in.object("limits", [this](section& inner) { read_limits(inner); });
     in.object("timeouts", [this](section& inner) { read_timeouts(inner); });
     const bool off = in.object_or_null("access_log", [this](section& inner) { read_access_log(inner); });
@@ -64,7 +65,7 @@ void settings_reader::read_root(section& in) {
     in.entries("services", 0, {}, "hold at least one service",
                [this](section& inner, const std::string& name) { read_service(inner, name); });
     in.text("default_service", to_.default_service, name_form);
-    in.not_built({"acme", "user", "trusted_proxies", "tracing"});
+    in.not_built({"acme", "trusted_proxies", "tracing"});
 }
 
 void settings_reader::read_tls(section& in) {
@@ -189,8 +190,8 @@ void settings_reader::read_listen(section& in) {
 void settings_reader::read_admin(section& in) {
     in.text("listen", to_.admin.listen, address_form);
     if (to_.admin.listen) claim_address(*to_.admin.listen, in.pointer("listen"));
-    in.list("hosts", to_.admin.hosts, host_form);
     in.text("token_file", to_.admin.token_file, path_form);
+    in.list("hosts", to_.admin.hosts, host_form);
 }
 
 void settings_reader::claim_address(const endpoint& address, const std::string& pointer) {

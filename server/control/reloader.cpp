@@ -53,6 +53,7 @@ std::vector<std::string> keep_restart_only(config::settings& next, const config:
     keep(next.listen_on.http, running.listen_on.http, "/listen/http");
     keep(next.admin, running.admin, "/admin");
     keep(next.workers, running.workers, "/workers");
+    keep(next.user, running.user, "/user");
     keep(next.limits.max_connections, running.limits.max_connections, "/limits/max_connections");
     keep(next.access_log, running.access_log, "/access_log");
     return changed;

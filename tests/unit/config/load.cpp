@@ -44,6 +44,7 @@ TEST_CASE("the defaults are the contract's") {
     CHECK(s.admin.listen == endpoint{"127.0.0.1", 9001});
     CHECK(s.admin.hosts.empty());
     CHECK(s.workers == 0);
+    CHECK_FALSE(s.user);
     CHECK_FALSE(s.admin.token_file);
     CHECK(s.limits.max_connections == 50000);
     CHECK(s.limits.max_header_bytes == 65536);
@@ -84,6 +85,7 @@ TEST_CASE("every key is read, with comments between") {
       "listen": { "https": ["127.0.0.1:1", "[::1]:2"], "http": [], "public_https_port": 8443 },
       "admin": { "listen": null, "hosts": ["Ops.contoso.com", "[::0001]"] },
       "workers": 3,
+      "user": "scoregate:tls",
       "limits": { "max_connections": 4, "max_header_bytes": 2048, "max_headers": 5, "max_request_bytes": 5000000000,
                   "min_body_rate": 0 },
       "timeouts": { "handshake_ms": 11, "header_ms": 12, "body_idle_ms": 13, "keep_alive_ms": 14, "connect_ms": 15,
@@ -116,6 +118,7 @@ TEST_CASE("every key is read, with comments between") {
     CHECK_FALSE(s.admin.listen);
     CHECK(s.admin.hosts == texts{"ops.contoso.com", "::1"});
     CHECK(s.workers == 3);
+    CHECK(s.user == "scoregate:tls");
     CHECK(s.limits.max_connections == 4);
     CHECK(s.limits.max_header_bytes == 2048);
     CHECK(s.limits.max_headers == 5);
@@ -177,6 +180,11 @@ TEST_CASE("what is wrong is refused at its pointer, with what to do") {
         same("/workers", "2.0", "must be an integer"),
         same("/workers", "18446744073709551615", "must be an integer from 0 to 1024"),
         same("/workers", "null", "not null"),
+        same("/user", "\"\"", "is not a user"),
+        same("/user", "\"-x\"", "is not a user"),
+        same("/user", "\"a b\"", "is not a user"),
+        same("/user", "\"a:\"", "is not a user"),
+        same("/user", "\"a:b:c\"", "is not a user"),
         same("/listen", "[]", "must be an object, not a list"),
         same("/listen/https", "\"[::]:8443\"", "must be a list of strings"),
         same("/listen/public_https_port", "0", "from 1 to 65535"),
@@ -279,9 +287,8 @@ TEST_CASE("what is wrong is refused at its pointer, with what to do") {
 }
 
 TEST_CASE("keys of the contract that are not built are named as such") {
-    const std::string at =
-        GENERATE("/acme", "/user", "/trusted_proxies", "/tracing", "/listen/proxy_protocol",
-                 "/limits/max_connections_per_ip", "/limits/allow", "/limits/deny");
+    const std::string at = GENERATE("/acme", "/trusted_proxies", "/tracing", "/listen/proxy_protocol",
+                                    "/limits/max_connections_per_ip", "/limits/allow", "/limits/deny");
     const std::string value = GENERATE("null", "[]");
     const auto result = written{changed(at, value)}.load();
     REQUIRE(pointers(result.problems) == at + "\n");
@@ -377,6 +384,15 @@ TEST_CASE("a syntax error is told with line and column") {
                                                Catch::Contains(one.fragment) && Catch::Contains("comma"));
 }
 
+// It may be the value of a probe's header field, which is a key.
+TEST_CASE("a syntax error does not show what stands there") {
+    for (const auto* const text : {"{ \"x\": \"hunter2\n\" }", "{ \"x\": \"hunter2", "{ \"x\": hunter2 }"}) {
+        const auto problems = written{text}.load().problems;
+        REQUIRE(problems.size() == 1);
+        CHECK_THAT(problems[0].message, !Catch::Contains("hunter"));
+    }
+}
+
 TEST_CASE("a number beyond all bounds is a problem like others") {
     const auto problems = written{changed("/workers", "1").replace(0, 1, "{\"x\": 1e999, ")}.load().problems;
     REQUIRE(problems.size() == 1);
@@ -385,15 +401,6 @@ TEST_CASE("a number beyond all bounds is a problem like others") {
 
 TEST_CASE("a file that is no object or no file at all is refused") {
     CHECK(lines(written{"[]"}.load().problems).size() == 1);
-    // It may be the value of a probe's header field, which is a key.
-    TEST_CASE("a syntax error does not show what stands there") {
-        for (const auto* const text : {"{ \"x\": \"hunter2\n\" }", "{ \"x\": \"hunter2", "{ \"x\": hunter2 }"}) {
-            const auto problems = written{text}.load().problems;
-            REQUIRE(problems.size() == 1);
-            CHECK_THAT(problems[0].message, !Catch::Contains("hunter"));
-        }
-    }
-
     const written file{"{}"};
     const auto absent = load({file.file() + "x", {}});
     REQUIRE(absent.problems.size() == 1);
