@@ -121,6 +121,9 @@ private:
         default: return line(name, value);
         }
         switch (http::identify(name)) { // names that Beast does not know
+        case http::field_id::forwarded_for:
+        case http::field_id::forwarded_host:
+        case http::field_id::forwarded_proto:
         case http::field_id::forwarding:
         case http::field_id::request_id: return;
         case http::field_id::client_request_id: client_ = value; return;
@@ -149,7 +152,7 @@ private:
     void on_header_impl(error_code& ec) override {
         if (host_.empty() && minor_ == 1) ec = refused;
         if (has_encoding_ && (has_length_ || minor_ == 0)) ec = refused;
-        line("X-Forwarded-For", from_.client_ip);
+        line("X-Forwarded-For", from_.addresses);
         line("X-Forwarded-Proto", from_.proto);
         line("X-Forwarded-Host", host_);
         line("X-Request-Id", identity_.id.view());

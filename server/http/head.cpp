@@ -180,8 +180,11 @@ field_id identify(std::string_view name) {
         {"x-request-id", field_id::request_id},
         {"authorization", field_id::authorization},
         {"content-length", field_id::content_length},
+        {"x-forwarded-for", field_id::forwarded_for},
         {"x-ms-request-id", field_id::request_id},
         {"proxy-connection", field_id::hop_by_hop},
+        {"x-forwarded-host", field_id::forwarded_host},
+        {"x-forwarded-proto", field_id::forwarded_proto},
         {"client-cert-chain", field_id::forwarding},
         {"transfer-encoding", field_id::transfer_encoding},
         {"x-scoregate-fault", field_id::fault_token},
@@ -248,7 +251,8 @@ result<void> request_head::parse(std::string_view bytes, const head_limits& limi
     method_name = path = query = {};
     body = {};
     host = client_request_id = traceparent = forced_deployment = user_agent = authority_ = {};
-    authorization = origin = preflight_method = preflight_headers = {};
+    authorization = origin = preflight_method = preflight_headers = forwarded_host = forwarded_proto = {};
+    has_forwarded_host_ = has_forwarded_proto_ = false;
     authorization_repeated = false;
     expects_continue = has_length_ = has_encoding_ = has_host_ = connection_close_ = connection_keep_alive_ = false;
     nominated.clear();
@@ -354,6 +358,15 @@ result<void> request_head::note(const field& each) {
     case field_id::authorization:
         authorization_repeated = authorization.data() != nullptr;
         authorization = each.value;
+        return {};
+    case field_id::forwarded_host: // said twice, it is not clear whose word it is
+        forwarded_host = !has_forwarded_host_ && is_host(each.value) ? each.value : std::string_view{};
+        has_forwarded_host_ = true;
+        return {};
+    case field_id::forwarded_proto:
+        forwarded_proto =
+            !has_forwarded_proto_ && (each.value == "http" || each.value == "https") ? each.value : std::string_view{};
+        has_forwarded_proto_ = true;
         return {};
     case field_id::origin: origin = each.value; return {};
     case field_id::request_method: preflight_method = each.value; return {};

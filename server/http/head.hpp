@@ -36,9 +36,12 @@ enum class field_id : std::uint8_t {
     origin,
     request_headers, // Access-Control-Request-Headers
     request_method,  // Access-Control-Request-Method
-    forwarding,      // Forwarded, X-Forwarded-*, X-Real-IP, Client-Cert, Client-Cert-Chain, Proxy: ours alone to say
-    fault_token,     // X-Scoregate-Fault: ours alone to say
-    request_id,      // X-Request-Id, X-MS-Request-Id: ours alone to say
+    forwarded_for,   // X-Forwarded-For, -Host, -Proto: ours to say, from what a trusted proxy has said
+    forwarded_host,
+    forwarded_proto,
+    forwarding,  // Forwarded, other X-Forwarded-*, X-Real-IP, Client-Cert, Client-Cert-Chain, Proxy: ours alone to say
+    fault_token, // X-Scoregate-Fault: ours alone to say
+    request_id,  // X-Request-Id, X-MS-Request-Id: ours alone to say
     client_request_id,
     traceparent,
     transfer_encoding,
@@ -90,6 +93,9 @@ public:
     std::string_view client_request_id, traceparent, forced_deployment, user_agent;
     std::string_view authorization;
     bool authorization_repeated = false;
+    // X-Forwarded-Host and -Proto, where there is one and it is well-formed: a host; http or https. To be believed of a
+    // trusted proxy only.
+    std::string_view forwarded_host, forwarded_proto;
     std::string_view origin, preflight_method, preflight_headers; // https://fetch.spec.whatwg.org/#http-requests
     body_framing body;
     bool keep_alive = true;
@@ -103,6 +109,7 @@ private:
     result<void> finish();
     bool has_length_ = false, has_encoding_ = false, has_host_ = false;
     bool connection_close_ = false, connection_keep_alive_ = false;
+    bool has_forwarded_host_ = false, has_forwarded_proto_ = false;
     std::string_view authority_; // of an absolute-form target
     std::string decoded_path_;   // where `path` is not as it was sent
 };

@@ -79,6 +79,9 @@ void write_request_head(base::buffer& out, const request_head& head, const repli
         case field_id::connection:
         case field_id::content_length:
         case field_id::expect:
+        case field_id::forwarded_for:
+        case field_id::forwarded_host:
+        case field_id::forwarded_proto:
         case field_id::forwarding:
         case field_id::hop_by_hop:
         case field_id::host:
@@ -90,7 +93,7 @@ void write_request_head(base::buffer& out, const request_head& head, const repli
         if (!head.nominated.empty() && is_nominated(each, head.nominated)) continue;
         line(out, each.name, each.value);
     }
-    line(out, "X-Forwarded-For", from.client_ip);
+    line(out, "X-Forwarded-For", from.addresses);
     line(out, "X-Forwarded-Proto", from.proto);
     if (!from.host.empty()) line(out, "X-Forwarded-Host", from.host);
     if (!from.certificate.empty()) line(out, "X-Forwarded-Client-Cert", from.certificate);

@@ -23,7 +23,7 @@ struct request_identity {
 
 // What is ours to say about where a request came from.
 struct forwarded {
-    std::string_view client_ip;
+    std::string_view addresses;     // the client's, then those of the proxies after it
     std::string_view proto;         // "http" or "https"
     std::string_view host;          // as the client sent it
     bool authorization = false;     // whether its Authorization is passed on
