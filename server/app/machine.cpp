@@ -46,6 +46,21 @@ std::size_t connections_for(std::size_t open_files) {
     return std::max<std::size_t>(1, open_files - open_files / 4 - reserved);
 }
 
+int descriptors_for_clients(std::size_t open_files) {
+    return static_cast<int>(open_files - std::min<std::size_t>(1024, open_files / 8));
+}
+
+int descriptors_for_replicas(std::size_t open_files) {
+    return static_cast<int>(open_files - std::min<std::size_t>(64, open_files / 16));
+}
+
+std::optional<std::uint64_t> memory_of_cgroup() {
+    std::ifstream in("/sys/fs/cgroup/memory.max"); // a number of bytes, or "max"
+    std::uint64_t bytes = 0;
+    if (!(in >> bytes)) return {};
+    return bytes / 10 * 9;
+}
+
 void keep_out_of_core_dumps() {
     if (const auto* const wish = std::getenv("SCOREGATE_CORE_DUMPS");
         wish != nullptr && std::string_view(wish) == "1") {

@@ -38,6 +38,7 @@ process::process(config::source source, checked found, succession before)
       held_bodies_(std::make_shared<proxy::held_bodies>()),
       insecure_(settings_.allow_insecure_connections),
       before_(std::move(before)),
+      cgroup_memory_(memory_of_cgroup()),
       drain_timer_(where()) {
     tls_.adopt(std::move(found.tls), settings_);
     keys_.adopt(std::move(found.keys), settings_);
@@ -115,6 +116,7 @@ base::task<> process::start() {
         auto* const channel = access_log_ ? &access_log_->at(i) : nullptr;
         cores_.push_back(
             std::make_unique<proxy::core>(i, first, std::move(first_contexts_[i]), unmatched_, held_bodies_, channel));
+        cores_.back()->most_replica_descriptors = most_replica_descriptors_;
         dealing_.cores.push_back(cores_.back().get());
     }
     for (const auto& each : entries_) {
@@ -134,6 +136,7 @@ base::task<> process::start() {
     if (stage_ == stage::starting) stage_ = stage::serving;
     if (admin_ && predecessor_) admin_->start();
     base::spawn(where(), tasks_, prober_.run());
+    base::spawn(where(), tasks_, watch_resources());
     base::spawn(where(), tasks_, reloader_.follow_file());
     base::spawn(where(), tasks_, tls_.follow());
     base::spawn(where(), tasks_, keys_.follow());

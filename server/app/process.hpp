@@ -6,6 +6,7 @@
 #include "app/bind.hpp"
 #include "app/found_sockets.hpp"
 #include "app/handover_port.hpp"
+#include "app/memory_watch.hpp"
 #include "base/background.hpp"
 #include "config/load.hpp"
 #include "control/admin_server.hpp"
@@ -102,6 +103,12 @@ private:
     void settle_scoring_port();
     void reassert_listeners();
 
+    // When something runs short (process_overload.cpp).
+    base::task<> watch_resources();
+    std::optional<std::uint64_t> most_memory() const;
+    void watch_memory(std::chrono::steady_clock::time_point now);
+    void watch_descriptors();
+
     // What the admin port shows (process_reports.cpp).
     control::admin_operations operations();
     bool is_ready() const;
@@ -134,8 +141,8 @@ private:
     std::shared_ptr<telemetry::service_metrics> unmatched_;
     std::shared_ptr<proxy::held_bodies> held_bodies_;
     std::vector<tls::ssl_ctx_ptr> first_contexts_; // until the cores are made
-    std::vector<std::unique_ptr<proxy::core>> cores_;
     proxy::dealing dealing_;
+    std::vector<std::unique_ptr<proxy::core>> cores_; // whose connections have places in dealing_
     struct entry {
         proxy::entrance through;
         listening socket;
@@ -153,6 +160,12 @@ private:
     bool followed_ = false;         // by a successor that serves
     std::unique_ptr<control::admin_server> admin_;
     std::vector<std::thread> threads_;
+    int most_replica_descriptors_ = 0;
+    std::optional<std::uint64_t> cgroup_memory_;
+    memory_watch memory_;
+    std::chrono::steady_clock::time_point reminded_at_{}, trimmed_at_{};
+    std::uint64_t refused_for_descriptors_ = 0;
+    bool short_of_descriptors_ = false;
     base::tick_timer drain_timer_;
     stage stage_ = stage::starting;
     std::size_t cores_emptied_ = 0;

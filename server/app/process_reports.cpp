@@ -104,6 +104,8 @@ std::string process::metrics_text() const {
         seen.access_log_dropped = access_log_->dropped();
         seen.access_log_write_errors = access_log_->write_errors();
     }
+    seen.short_of_memory = memory_.is_short();
+    seen.short_of_descriptors = short_of_descriptors_;
     seen.process = telemetry::read_process_usage();
     return telemetry::prometheus_text(seen);
 }
@@ -121,6 +123,11 @@ std::string process::status_text() const {
     std::size_t connections = 0;
     for (const auto& core : cores_) connections += core->open_connections();
     status["connections"] = {{"open", connections}, {"most", dealing_.most_connections}};
+    const auto most = most_memory();
+    status["overload"] = {{"memory", memory_.is_short()},
+                          {"descriptors", short_of_descriptors_},
+                          {"resident_bytes", telemetry::resident_bytes()},
+                          {"most_memory_bytes", most ? json(*most) : json()}};
     status["certificates"] = json::array();
     for (const auto& each : tls_.pairs()) status["certificates"].push_back(describe(*each->value, each->files.cname));
     status["scoring_uris"] = scoring_uris();

@@ -116,6 +116,8 @@ bool process::account_for_found() {
 
 void process::limit_connections() {
     const auto open_files = raise_open_files();
+    dealing_.most_descriptors = descriptors_for_clients(open_files);
+    most_replica_descriptors_ = descriptors_for_replicas(open_files);
     dealing_.most_connections = settings_.limits.max_connections;
     if (const auto most = connections_for(open_files); most < dealing_.most_connections) {
         telemetry::log().warn(

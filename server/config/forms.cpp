@@ -117,6 +117,40 @@ std::optional<endpoint> parse_address(std::string_view text, std::string& wrong)
     return endpoint{*ip, *port};
 }
 
+// RFC 4632 3.1, RFC 4291 2.3. Bits beyond the length mean that one of the two is a mistake.
+std::optional<base::network> parse_network(std::string_view text, std::string& wrong) {
+    constexpr auto example =
+        "is not a network: write an IP address with the length of its prefix, such as 10.0.0.0/8 or "
+        "2001:db8::/32, or one address";
+    const auto slash = text.find('/');
+    const auto address = base::parse_ip(text.substr(0, slash));
+    if (!address) {
+        wrong = example;
+        return {};
+    }
+    // Of ::ffff:10.0.0.0/104 the first 96 bits say that it is IPv4.
+    const bool mapped = address->is_v4() && text.find(':') < slash;
+    const unsigned least = mapped ? 96 : 0, most = address->is_v4() ? least + 32 : 128;
+    unsigned length = most;
+    if (slash != std::string_view::npos) {
+        const auto digits = text.substr(slash + 1);
+        const auto* const end = digits.data() + digits.size();
+        const auto [stop, error] = std::from_chars(digits.data(), end, length);
+        const bool padded = digits.size() > 1 && digits.front() == '0';
+        if (digits.empty() || padded || error != std::errc{} || stop != end || length < least || length > most) {
+            wrong = "has the length \"" + std::string{digits} + "\": it must be a number from " +
+                    std::to_string(least) + " to " + std::to_string(most);
+            return {};
+        }
+    }
+    const base::network parsed{*address, length - least};
+    if (!parsed.begins_at(*address)) {
+        wrong = "has bits set beyond its length: write " + parsed.to_string() + ", or another length";
+        return {};
+    }
+    return parsed;
+}
+
 std::optional<std::string> parse_host(std::string_view text, std::string& wrong) {
     const bool bracketed = text.size() >= 2 && text.front() == '[' && text.back() == ']';
     if (const auto ip = canonical_ip(AF_INET6, bracketed ? text.substr(1, text.size() - 2) : text)) return ip;
@@ -418,6 +452,7 @@ const form<endpoint> address_form{"address", parse_address};
 const form<std::string> host_form{"host", parse_host};
 const form<replica> replica_form{"replica", parse_replica};
 const form<endpoint> dns_server_form{"dns_server", parse_dns_server};
+const form<base::network> network_form{"network", parse_network};
 const form<std::string> name_form{"name", parse_name};
 const form<std::string> path_form{"path", parse_path};
 const form<std::string> log_path_form{"log_path", parse_log_path};

@@ -2,6 +2,7 @@
 // that config/scoregate.schema.json ($defs) and docs/configuration.md give it. Pure functions; any thread.
 #pragma once
 
+#include "base/network.hpp"
 #include "config/model.hpp"
 
 #include <optional>
@@ -22,6 +23,7 @@ extern const form<std::string> host_form; // DNS name or IP literal without port
 // "http://HOST[:PORT]", https://, "dns://NAME:PORT", "srv+http://NAME", "http+unix:///PATH"
 extern const form<replica> replica_form;
 extern const form<endpoint> dns_server_form;      // "10.0.0.10", "10.0.0.10:53", "[fd00::a]:53"
+extern const form<base::network> network_form;    // "10.0.0.0/8", "2001:db8::/32", or one address
 extern const form<std::string> name_form;         // of a service or deployment
 extern const form<std::string> path_form;         // of a file or directory; not resolved here
 extern const form<std::string> log_path_form;     // of a file, or "-"
@@ -41,6 +43,7 @@ extern const form<std::string> field_value_form;  // of a header field; what is 
 std::string to_text(const endpoint&);
 inline std::string to_text(const replica& r) { return r.url; }
 inline std::string to_text(const std::string& s) { return s; }
+inline std::string to_text(const base::network& n) { return n.to_string(); }
 std::string to_text(const status_codes&);
 
 // Whether both cannot be listened on: the same port, and one address stands for the other. "[::]" covers IPv4 too.

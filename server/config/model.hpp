@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/fault.hpp"
+#include "base/network.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -38,10 +39,15 @@ struct certificate_files {
     }
 };
 
+// Whether connections begin with a header that tells whose they are (PROXY protocol, versions 1 and 2). It is never
+// guessed: a client could write one too.
+enum class proxy_protocol : std::uint8_t { off, required };
+
 struct listen {
     std::vector<endpoint> https{{"::", 8443}};
     std::vector<endpoint> http{{"::", 8080}};
     std::uint16_t public_https_port = 443; // what a 308 from HTTP names; left out of the URL when 443
+    config::proxy_protocol proxy_protocol = config::proxy_protocol::off; // of both; from trusted_proxies alone
 
     friend bool operator==(const listen&, const listen&) = default;
 };
@@ -56,12 +62,18 @@ struct admin {
 
 struct limits {
     std::uint32_t max_connections = 50000;
+    std::uint32_t max_connections_per_ip = 0;      // of IPv6 addresses the /64; 0: off
+    std::uint32_t max_handshakes = 4096;           // TLS handshakes in progress, PROXY headers included
+    std::uint32_t max_requests_per_connection = 0; // the last reply closes it; 0: off
+    std::optional<std::uint64_t> max_memory_bytes; // resident; null: 90 % of the cgroup's limit, if it has one
     std::uint32_t max_header_bytes = 65536;        // request line and fields together
     std::uint32_t max_headers = 100;               // fields of one request
     std::uint64_t max_request_bytes = 104857600;   // body, after chunked decoding
     std::uint32_t request_buffer_bytes = 65536;    // of a body that are collected before a replica is asked for
     std::uint64_t buffer_memory_bytes = 268435456; // of all such bodies together
     std::uint32_t min_body_rate = 16384; // bytes/s a client must keep over 10 s past request_buffer_bytes; 0: off
+    std::vector<base::network> allow;    // of clients; empty: all
+    std::vector<base::network> deny;     // wins over allow
 };
 
 struct timeouts {
@@ -261,7 +273,8 @@ struct settings {
     std::optional<config::strict_transport_security> strict_transport_security;
     listen listen_on;
     config::admin admin;
-    unsigned workers = 0;            // 0: one per core this process may use (cgroup quota counted)
+    std::vector<base::network> trusted_proxies; // whose PROXY header and X-Forwarded-* are believed
+    unsigned workers = 0;                       // 0: one per core this process may use (cgroup quota counted)
     std::optional<std::string> user; // NAME or NAME:GROUP to go on as once everything is bound; null: who started it
     config::limits limits;
     config::timeouts timeouts;

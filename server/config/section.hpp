@@ -46,9 +46,9 @@ public:
 
     // Null empties it.
     template <std::integral Integer>
-    void integer(std::string_view key, std::optional<Integer>& to, range allowed) {
+    void integer(std::string_view key, std::optional<Integer>& to, range allowed, std::string_view unit = "") {
         const auto fallback = to ? json(*to) : json();
-        if (const json* v = number(key, fallback, allowed, "", "integer|null"))
+        if (const json* v = number(key, fallback, allowed, unit, "integer|null"))
             to = v->is_null() ? std::nullopt : std::optional{v->template get<Integer>()};
     }
 

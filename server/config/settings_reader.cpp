@@ -54,6 +54,11 @@ void settings_reader::read_root(section& in) {
     read_tls(in);
     in.object("listen", [this](section& inner) { read_listen(inner); });
     in.object("admin", [this](section& inner) { read_admin(inner); });
+    in.list("trusted_proxies", to_.trusted_proxies, network_form);
+    if (to_.listen_on.proxy_protocol == proxy_protocol::required && to_.trusted_proxies.empty())
+        in.refuse(in.pointer("listen") + "/proxy_protocol",
+                  "is \"required\", but trusted_proxies names nobody whose header would be believed, so that every "
+                  "connection would be closed: name the load balancers there");
     in.integer("workers", to_.workers, {0, 1024});
     in.text("user", to_.user, user_form);
     in.object("limits", [this](section& inner) { read_limits(inner); });
@@ -65,7 +70,7 @@ void settings_reader::read_root(section& in) {
     in.entries("services", 0, {}, "hold at least one service",
                [this](section& inner, const std::string& name) { read_service(inner, name); });
     in.text("default_service", to_.default_service, name_form);
-    in.not_built({"acme", "trusted_proxies", "tracing"});
+    in.not_built({"acme", "tracing"});
 }
 
 void settings_reader::read_tls(section& in) {
@@ -177,7 +182,8 @@ void settings_reader::read_listen(section& in) {
     for (std::size_t i = 0; i < https.size(); ++i) claim_address(listen.https[i], https[i]);
     for (std::size_t i = 0; i < http.size(); ++i) claim_address(listen.http[i], http[i]);
     in.integer("public_https_port", listen.public_https_port, {1, 65535});
-    in.not_built({"proxy_protocol"});
+    in.word("proxy_protocol", listen.proxy_protocol,
+            {{"off", proxy_protocol::off}, {"required", proxy_protocol::required}});
 
     const bool insecure = to_.allow_insecure_connections;
     if ((insecure ? listen.http : listen.https).empty()) {
@@ -207,6 +213,10 @@ void settings_reader::claim_address(const endpoint& address, const std::string& 
 void settings_reader::read_limits(section& in) {
     auto& limits = to_.limits;
     in.integer("max_connections", limits.max_connections, {1, 1'000'000});
+    in.integer("max_connections_per_ip", limits.max_connections_per_ip, {0, 1'000'000});
+    in.integer("max_handshakes", limits.max_handshakes, {1, 1'000'000});
+    in.integer("max_requests_per_connection", limits.max_requests_per_connection, {0, 1'000'000'000});
+    in.integer("max_memory_bytes", limits.max_memory_bytes, {1 << 26, std::int64_t{1} << 50}, "bytes");
     in.integer("max_header_bytes", limits.max_header_bytes, {1024, 1'048'576}, "bytes");
     in.integer("max_headers", limits.max_headers, {1, 1000});
     in.integer("max_request_bytes", limits.max_request_bytes, {1, std::int64_t{1} << 40}, "bytes");
@@ -216,7 +226,8 @@ void settings_reader::read_limits(section& in) {
         in.refuse(in.pointer("buffer_memory_bytes"), "is less than four times request_buffer_bytes, so that few bodies "
                                                      "or none could be collected: raise it, or lower the other");
     in.integer("min_body_rate", limits.min_body_rate, {0, 1 << 30}, "bytes/s");
-    in.not_built({"max_connections_per_ip", "allow", "deny"});
+    in.list("allow", limits.allow, network_form);
+    in.list("deny", limits.deny, network_form);
 }
 
 void settings_reader::read_timeouts(section& in) {

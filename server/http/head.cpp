@@ -161,7 +161,7 @@ field_id identify(std::string_view name) {
         field_id id;
     };
     // By length, so that most names are told apart without looking at them.
-    static constexpr std::array<known, 31> names{{
+    static constexpr auto names = std::to_array<known>({
         {"te", field_id::hop_by_hop},
         {"host", field_id::host},
         {"date", field_id::date},
@@ -196,7 +196,7 @@ field_id identify(std::string_view name) {
         {"strict-transport-security", field_id::transport_security},
         {"access-control-request-method", field_id::request_method},
         {"access-control-request-headers", field_id::request_headers},
-    }};
+    });
     // Where the names of each length begin.
     static constexpr auto of_length = [] {
         std::array<std::uint8_t, names.back().name.size() + 2> begin{};

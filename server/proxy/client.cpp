@@ -1,6 +1,7 @@
 #include "proxy/client.hpp"
 
 #include "http/reply.hpp"
+#include "proxy/proxy_header.hpp"
 #include "tls/client_trust.hpp"
 
 #include <openssl/ssl.h>
@@ -29,23 +30,16 @@ constexpr std::chrono::milliseconds last_request_time{1500};
 constexpr std::chrono::milliseconds linger_time{2000};
 constexpr std::size_t linger_bytes = 1024 * 1024;
 
-// "::ffff:192.0.2.1" is an IPv4 client on a dual-stack socket.
-std::string text_of(const base::tcp::endpoint& peer) {
-    const auto address = peer.address();
-    if (address.is_v6() && address.to_v6().is_v4_mapped())
-        return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).to_string();
-    return address.to_string();
-}
-
 template <class Stream>
 class client final : public open_client {
 public:
     template <class... Args>
-    client(core& on, std::string address, Args&&... stream)
+    client(core& on, dealing& of, const base::ip_address& peer, Args&&... stream)
         : open_client(Stream::is_tls),
+          dealing_(of),
           side_{on,
                 Stream(std::forward<Args>(stream)...),
-                std::move(address),
+                {},
                 {},
                 {},
                 {},
@@ -56,7 +50,7 @@ public:
                 base::buffer(on.buffers)},
           exchange_(side_),
           waiting_(on.wheel, this, [](void* self) { static_cast<client*>(self)->cancel(); }) {
-        side_.origin = routing::identity_of_address(side_.address);
+        set_peer(peer);
         on.opened(*this);
     }
     ~client() override { side_.where.closed(); }
@@ -78,10 +72,28 @@ public:
         exchange_.abort();
     }
 
+    bool make_way() override {
+        if (idle_ && arrived()) return false;
+        evicted_ = true;
+        if (idle_) side_.finishing = true; // if a request comes with this moment, its reply says so
+        waiting_.arm(std::chrono::milliseconds(0));
+        cancel();
+        return true;
+    }
+
     task<> run() {
+        const bool proxied = settings().listen_on.proxy_protocol == config::proxy_protocol::required;
+        if (proxied || Stream::is_tls) begin_handshake();
+        if (proxied) {
+            if (!co_await read_proxy_header()) co_return;
+        }
+        if (!take_place()) co_return;
         if constexpr (Stream::is_tls) {
             if (!co_await secure()) co_return;
         }
+        stop_waiting();
+        waiting_.disarm();
+        evicted_ = false; // it was quicker
         auto end = ending::keep_alive;
         while (end == ending::keep_alive && !(side_.finishing && served_)) {
             const bool more = co_await next_request();
@@ -105,13 +117,73 @@ public:
             co_return;
         }
         if constexpr (Stream::is_tls) side_.stream.close_notify();
-        if (end == ending::linger) co_await linger();
+        // A request that nobody reads any more would have the kernel reset the connection under the reply before it.
+        if (end == ending::linger || (end == ending::close && arrived())) co_await linger();
     }
 
 private:
     void cancel() {
         error_code ignored;
         side_.stream.socket().cancel(ignored);
+    }
+
+    const config::settings& settings() const { return side_.where.snapshot()->settings(); }
+
+    void set_peer(const base::ip_address& peer) {
+        side_.peer = peer;
+        side_.address.clear();
+        base::append_ip(side_.address, peer);
+        side_.origin = routing::identity_of_address(peer);
+    }
+
+    // All that comes before the first request: a PROXY header, TLS.
+    void begin_handshake() {
+        auto& all = side_.where.handshaking;
+        all.add(*this);
+        const auto most = dealing_.share_of(settings().limits.max_handshakes);
+        if (all.size() > most) side_.where.evict(all, all.size() - most, telemetry::eviction::max_handshakes);
+        waiting_.arm(settings().timeouts.handshake);
+    }
+
+    // Takes exactly the header from the socket: what follows is TLS's or HTTP's. While it is not whole all bytes are
+    // its own, so that none is looked at twice.
+    task<bool> read_proxy_header() {
+        auto& socket = side_.stream.socket();
+        auto& in = side_.in;
+        proxy_header header;
+        if (!base::contains(settings().trusted_proxies, side_.peer)) header.found = proxy_header::state::refused;
+        while (header.found == proxy_header::state::incomplete) {
+            const auto [ec] = co_await socket.async_wait(base::tcp_socket::wait_read, awaited);
+            if (ec || waiting_.fired()) break;
+            in.reserve();
+            const auto room = in.writable();
+            const auto seen = ::recv(socket.native_handle(), room.data(), room.size(), MSG_PEEK | MSG_DONTWAIT);
+            if (seen < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+            if (seen <= 0) break;
+            header = parse_proxy_header({in.data(), in.size() + static_cast<std::size_t>(seen)});
+            const bool whole = header.found == proxy_header::state::whole;
+            const auto its = whole ? header.size - in.size() : static_cast<std::size_t>(seen);
+            in.commit(static_cast<std::size_t>(::recv(socket.native_handle(), room.data(), its, MSG_DONTWAIT)));
+        }
+        const bool began = in.size() != 0;
+        in.release();
+        if (header.found == proxy_header::state::whole) {
+            if (header.source) set_peer(*header.source);
+            co_return true;
+        }
+        // Who only looks whether the port is open, as a balancer does, is no news.
+        if ((began || header.found == proxy_header::state::refused || waiting_.fired()) && !evicted_)
+            side_.where.refused(telemetry::refusal::proxy_protocol, side_.peer);
+        co_return false;
+    }
+
+    // Of those that its address may have. Trusted proxies bring the clients of many.
+    bool take_place() {
+        const auto most = settings().limits.max_connections_per_ip;
+        if (most == 0 || base::contains(settings().trusted_proxies, side_.peer)) return true;
+        place_ = dealing_.by_address.enter(side_.origin, most);
+        if (!place_) side_.where.refused(telemetry::refusal::per_ip, side_.peer);
+        return static_cast<bool>(place_);
     }
 
     std::chrono::milliseconds drain_time() const { return served_ ? last_request_time : linger_time; }
@@ -133,7 +205,7 @@ private:
         auto& stream = side_.stream;
         const auto keep_alive = [this]() -> std::chrono::milliseconds {
             if (side_.where.draining()) return drain_time();
-            return side_.where.snapshot()->settings().timeouts.keep_alive;
+            return settings().timeouts.keep_alive;
         };
         hot_ = true;
         if (in.empty()) co_await asio::post(side_.where.where(), awaited); // see exchange::read_reply_head
@@ -145,11 +217,16 @@ private:
                 side_.reply.release();
                 stream.release_buffers();
                 waiting_.arm(keep_alive());
+                side_.where.idle.add(*this);
+                idle_ = true;
                 const auto [ec] = co_await stream.socket().async_wait(base::tcp_socket::wait_read, awaited);
+                idle_ = false;
+                stop_waiting();
                 const bool expired = waiting_.fired();
                 waiting_.disarm();
                 // A request may have come with the last tick: a close now would reset it.
-                if ((ec || expired) && ((side_.finishing && served_) || !arrived())) co_return false;
+                const bool ended = side_.finishing && served_ && !evicted_;
+                if ((ec || expired) && (ended || !arrived())) co_return false;
             }
             in.reserve();
             const auto room = in.writable();
@@ -189,9 +266,9 @@ private:
     task<bool> secure() requires Stream::is_tls {
         auto& on = side_.where;
         auto& stream = side_.stream;
-        waiting_.arm(on.snapshot()->settings().timeouts.handshake);
         const auto outcome = co_await stream.handshake();
         const bool timed_out = waiting_.fired();
+        stop_waiting();
         waiting_.disarm();
         if (outcome == tls::handshake_outcome::finished) {
             SSL* const ssl = stream.native_handle();
@@ -204,7 +281,9 @@ private:
                 side_.certificate = tls::forwarded_certificate(shown);
             co_return true;
         }
-        on.metrics.handshake_failed(timed_out ? telemetry::handshake_failure::timeout : reason_of(outcome));
+        on.metrics.handshake_failed(evicted_    ? telemetry::handshake_failure::evicted
+                                    : timed_out ? telemetry::handshake_failure::timeout
+                                                : reason_of(outcome));
         if (outcome == tls::handshake_outcome::plain_http) {
             const auto told = http::plain_http_on_tls_reply(on.date());
             ::send(stream.socket().native_handle(), told.data(), told.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -230,42 +309,49 @@ private:
         }
     }
 
+    dealing& dealing_;
     client_side<Stream> side_;
     exchange<Stream> exchange_;
     base::deadline waiting_; // handshake, idleness, lingering
+    connections_by_address::place place_;
     bool served_ = false, lingering_ = false;
-    bool hot_ = false; // waits for a request with its buffers
+    bool idle_ = false;    // waits for a request without buffers
+    bool evicted_ = false; // was told to make way
+    bool hot_ = false;     // waits for a request with its buffers
 };
 
-task<> serve_tls(core& where, base::tcp_socket socket, std::string address) {
-    client<tls::stream> one(where, std::move(address), std::move(socket), where.tls(), where.buffers);
+task<> serve_tls(core& where, dealing& of, base::tcp_socket socket, base::ip_address peer) {
+    client<tls::stream> one(where, of, peer, std::move(socket), where.tls(), where.buffers);
     co_await one.run();
 }
 
-task<> serve_plain(core& where, base::tcp_socket socket, std::string address) {
-    client<base::plain_stream> one(where, std::move(address), std::move(socket));
+task<> serve_plain(core& where, dealing& of, base::tcp_socket socket, base::ip_address peer) {
+    client<base::plain_stream> one(where, of, peer, std::move(socket));
     co_await one.run();
 }
 
 } // namespace
 
-void adopt_client(core& where, int descriptor, entrance through) {
+void adopt_client(core& where, dealing& of, const arrival& one, adoption how) {
     base::tcp_socket socket(where.where());
     error_code ec;
     // The family only matters for what Asio would open itself.
-    socket.assign(base::tcp::v6(), descriptor, ec);
+    socket.assign(base::tcp::v6(), one.descriptor, ec);
     if (ec) {
-        ::close(descriptor);
+        ::close(one.descriptor);
+        return where.release_connection();
+    }
+    if (how == adoption::in_place_of_idle && where.evict(where.idle, 1, telemetry::eviction::max_connections) == 0) {
+        where.refused(telemetry::refusal::max_connections, one.peer);
         return where.release_connection();
     }
     socket.set_option(base::tcp::no_delay(true), ec);
-    const auto peer = socket.remote_endpoint(ec);
-    if (ec) return where.release_connection();                                                   // gone already
-    if (through == entrance::https && where.tls() == nullptr) return where.release_connection(); // switched off
-    if (through == entrance::https)
-        base::spawn(where.where(), where.gate, serve_tls(where, std::move(socket), text_of(peer)));
+    const bool https = one.through == entrance::https;
+    if (ec || (https && where.tls() == nullptr)) return where.release_connection(); // gone already; switched off
+    if (https)
+        base::spawn(where.where(), where.gate, serve_tls(where, of, std::move(socket), one.peer));
     else
-        base::spawn(where.where(), where.gate, serve_plain(where, std::move(socket), text_of(peer)));
+        base::spawn(where.where(), where.gate, serve_plain(where, of, std::move(socket), one.peer));
 }
 
 } // namespace scoregate::proxy

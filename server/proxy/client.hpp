@@ -3,6 +3,7 @@
 #pragma once
 
 #include "proxy/core.hpp"
+#include "proxy/dealing.hpp"
 #include "proxy/exchange.hpp"
 
 namespace scoregate::proxy {
@@ -11,7 +12,17 @@ namespace scoregate::proxy {
 // request, so that it can change under open connections.
 enum class entrance : std::uint8_t { https, http };
 
-// Takes ownership of `descriptor`, a connected non-blocking TCP socket, and serves it until it ends. The core's thread.
-void adopt_client(core& where, int descriptor, entrance through);
+// A connection that has been accepted.
+struct arrival {
+    int descriptor; // a connected non-blocking TCP socket
+    base::ip_address peer;
+    entrance through;
+};
+
+// In place of an idle connection: one of the core's makes way, or the new one is refused.
+enum class adoption : std::uint8_t { usual, in_place_of_idle };
+
+// Takes the descriptor and serves the connection until it ends. It has been promised. The core's thread.
+void adopt_client(core& where, dealing& of, const arrival&, adoption);
 
 } // namespace scoregate::proxy

@@ -1,6 +1,7 @@
 #include "proxy/core.hpp"
 
 #include <ctime>
+#include <string>
 
 namespace scoregate::proxy {
 
@@ -11,6 +12,16 @@ std::shared_ptr<const routing::snapshot> own(std::shared_ptr<const routing::snap
     const auto* const what = shared.get();
     return {what, [kept = std::move(shared)](const routing::snapshot*) {}};
 }
+
+constexpr telemetry::rate_limited::clock::duration between_complaints = std::chrono::seconds(10);
+
+constexpr std::array<std::string_view, telemetry::refusals.size()> why_refused{
+    "limits.max_connections is reached, and none of them is idle",
+    "its address has limits.max_connections_per_ip open",
+    "file descriptors run short: raise the limit of open files or lower limits.max_connections",
+    "memory runs short: see limits.max_memory_bytes",
+    "listen.proxy_protocol requires a valid PROXY header, from one of trusted_proxies",
+};
 
 } // namespace
 
@@ -30,7 +41,10 @@ core::core(unsigned index, std::shared_ptr<const routing::snapshot> first, tls::
       log(access_log),
       index_(index),
       snapshot_(own(std::move(first))),
-      tls_(std::move(tls)) {
+      tls_(std::move(tls)),
+      complaints_{telemetry::rate_limited(between_complaints), telemetry::rate_limited(between_complaints),
+                  telemetry::rate_limited(between_complaints), telemetry::rate_limited(between_complaints),
+                  telemetry::rate_limited(between_complaints)} {
     retain_connections();
     write_date();
 }
@@ -82,6 +96,25 @@ void core::drain(std::function<void()> done) {
     for (auto& client : clients_) client.drain();
     for (auto& each : unattended_) each.stop_waiting();
     gate.when_empty(std::move(done));
+}
+
+std::size_t core::evict(waiting_clients& waiting, std::size_t most, telemetry::eviction why) {
+    std::size_t count = 0;
+    for (auto left = waiting.size(); left != 0 && count < most; --left)
+        if (waiting.evict_first()) ++count;
+    metrics.of(why).add(count);
+    return count;
+}
+
+void core::refused(telemetry::refusal why, const base::ip_address& whose) {
+    metrics.of(why).add();
+    const auto which = static_cast<std::size_t>(why);
+    const auto hidden = complaints_[which].allow(std::chrono::steady_clock::now());
+    if (!hidden) return;
+    std::string address;
+    base::append_ip(address, whose);
+    telemetry::log().warn("a connection from {} was closed at once ({} more like it): {}", address, *hidden,
+                          why_refused[which]);
 }
 
 std::size_t core::cut() {

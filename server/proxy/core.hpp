@@ -10,43 +10,26 @@
 #include "base/gate.hpp"
 #include "http/head.hpp"
 #include "http/identifiers.hpp"
+#include "proxy/open_client.hpp"
 #include "routing/snapshot.hpp"
 #include "telemetry/access_log.hpp"
 #include "telemetry/core_metrics.hpp"
+#include "telemetry/log.hpp"
 #include "tls/openssl_ptr.hpp"
 #include "upstream/pool.hpp"
 
 #include <boost/asio/post.hpp>
 #include <boost/intrusive/list.hpp>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 
 namespace scoregate::proxy {
-
-// A client connection as its core sees it: something that can be told to end.
-class open_client
-    : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
-public:
-    explicit open_client(bool over_tls) : over_tls_(over_tls) {}
-    open_client(const open_client&) = delete;
-    open_client& operator=(const open_client&) = delete;
-    virtual ~open_client() = default;
-    // No further request: closes now if none is under way.
-    virtual void finish() = 0;
-    // The core has begun to drain: one more request that is on its way is answered, with Connection: close.
-    virtual void drain() = 0;
-    // Closes now, whatever is under way.
-    virtual void cut() = 0;
-
-    bool over_tls() const { return over_tls_; }
-
-private:
-    bool over_tls_;
-};
 
 // A request that no client waits for (unattended.hpp).
 class unattended_request
@@ -129,6 +112,11 @@ public:
         metrics.connections.sub();
     }
 
+    // Up to `most` of `idle` or `handshaking` make way, who has waited longest first; returns how many.
+    std::size_t evict(waiting_clients& waiting, std::size_t most, telemetry::eviction why);
+    // A connection of `whose` is closed at once: counts it and tells in the log, which cannot be flooded.
+    void refused(telemetry::refusal why, const base::ip_address& whose);
+
     base::deadline_wheel wheel;
     base::buffer_pool buffers;
     base::gate gate;       // clients
@@ -141,6 +129,9 @@ public:
     std::shared_ptr<telemetry::service_metrics> unmatched;
     std::shared_ptr<held_bodies> held;
     std::size_t copies = 0; // of mirrored traffic, under way
+    waiting_clients idle, handshaking;
+    // From this number on they are kept for files and the admin port. Set before run().
+    int most_replica_descriptors = std::numeric_limits<int>::max();
     telemetry::access_log::channel* log;
 
     // Scratch of the exchange that is running right now; nothing in them survives a co_await.
@@ -160,6 +151,7 @@ private:
     std::string date_;
     std::time_t date_second_ = 0;
     bool unready_ = false, draining_ = false;
+    std::array<telemetry::rate_limited, telemetry::refusals.size()> complaints_;
     std::atomic<std::size_t> connections_{0};
     boost::intrusive::list<open_client, boost::intrusive::constant_time_size<false>> clients_;
     boost::intrusive::list<unattended_request, boost::intrusive::constant_time_size<false>> unattended_;

@@ -83,7 +83,12 @@ void exchange<Stream>::begin() {
     busy_ = true;
     now_ = {};
     now_.metrics = core_.unmatched.get();
-    snapshot_ = core_.snapshot();
+    now_.addresses = client_.address;
+    ++client_.requests;
+    if (snapshot_ != core_.snapshot()) {
+        snapshot_ = core_.snapshot();
+        judge_peer();
+    }
     place_.avoid_none();
     request_body_ = {};
     upload_failure_ = {};
@@ -207,7 +212,7 @@ task<result<void>> exchange<Stream>::reach_replica() {
     const auto began = clock::now();
     unwatched_.arm(base::deadline_wheel::tick_length);
     const auto& where = slot_.where();
-    replica_ = std::make_unique<upstream::connection>(core_.where(), where.id);
+    replica_ = std::make_unique<upstream::connection>(core_.where(), where.id, core_.most_replica_descriptors);
     metrics().replica_connects.add();
     replica_reading_.arm(timeouts().connect);
     const auto ec = co_await replica_->open(where, core_.buffers);
@@ -420,7 +425,7 @@ void exchange<Stream>::record(const failure& why) {
     line.request_id = identity_.id.view();
     line.client_request_id = identity_.client.view();
     line.trace_id = identity_.trace.size != 0 ? identity_.trace.view().substr(3, 32) : std::string_view{};
-    line.client_ip = client_.address;
+    line.client_ip = now_.addresses.substr(0, now_.addresses.find(','));
     line.method = kept.substr(0, now_.method_size);
     line.path = kept.substr(now_.method_size, now_.path_size);
     line.protocol = now_.head_parsed ? now_.minor_version == 1 ? "HTTP/1.1" : "HTTP/1.0" : "";

@@ -32,7 +32,7 @@ template <class Stream>
 struct client_side {
     core& where;
     Stream stream;
-    std::string address;     // the client's IP as text
+    std::string address;     // of the peer as text
     std::string_view cipher; // OpenSSL's name, static; empty without TLS
     std::string sni;
     std::string certificate; // the client's, as replicas are told of it; empty: it showed none
@@ -41,7 +41,9 @@ struct client_side {
     base::buffer in;          // from the client
     base::buffer out;         // the head that is sent next, with the body's first bytes
     base::buffer reply;       // from the replica
-    std::uint64_t origin = 0; // the address as rate limits count it
+    std::uint64_t origin = 0; // the address as limits count it
+    base::ip_address peer{};  // who has connected, or whom a PROXY header named
+    std::uint32_t requests = 0;
 };
 
 enum class ending : std::uint8_t {
@@ -83,6 +85,9 @@ private:
 
     // What it is for, and whether it may be (exchange_decide.ipp).
     base::result<void> decide();
+    void judge_peer();
+    bool admits_client(const http::request_head&);
+    bool is_last_request() const;
     base::result<void> authorise(const http::request_head&);
     base::result<void> check_rate() const;
     base::result<void> answer_preflight(const http::request_head&, const routing::route&);
@@ -172,17 +177,21 @@ private:
     std::unique_ptr<upstream::connection> replica_;
     http::request_identity identity_;
     http::body_decoder request_body_, reply_body_;
+    std::string addresses_;    // the client's and its proxies', where a trusted one has told them
     std::string own_reply_;    // health, redirect, preflight: answered without a replica
     std::string replica_name_; // for the log: the slot may be gone by then
     std::string kept_;         // method, path and user agent, for the log
     base::failure upload_failure_;
     bool busy_ = false, aborted_ = false;
+    bool peer_is_trusted_ = false, peer_is_allowed_ = false; // by snapshot_
 
     struct progress {
         const routing::service* service = nullptr; // also where only its name was recognised
         const routing::target* target = nullptr;   // the deployment
         const routing::target* mirror = nullptr;   // and the one that gets a copy
         telemetry::service_metrics* metrics = nullptr;
+        std::string_view addresses;                 // the client's, then those of trusted proxies after it
+        std::uint64_t origin = 0;                   // the client's as limits count it
         std::string_view auth;                      // who the caller is, as the log has it
         std::uint64_t caller = 0;                   // and as a rate limit by key counts
         std::string_view allowed_origin;            // of the page that asked, where CORS lets it
@@ -193,10 +202,11 @@ private:
         std::size_t head_size = 0;
         std::size_t replica_head_size = 0; // at the front of client.out
         http::reply_framing framing;
-        std::uint64_t body_bytes = 0; // payload of the request so far
-        std::uint64_t rate_bytes = 0; // received in the current window of the rate check
-        clock::duration rate_time{};  // spent waiting for them
-        clock::duration collecting{}; // spent waiting for the body before a slot was asked for
+        std::uint64_t body_bytes = 0;    // payload of the request so far
+        std::uint64_t rate_bytes = 0;    // received in the current window of the rate check
+        clock::duration rate_time{};     // spent waiting for them
+        clock::duration uploading_for{}; // spent waiting for the body before that check began
+        clock::duration collecting{};    // spent waiting for the body before a slot was asked for
         unsigned interim_replies = 0, attempts = 0;
         unsigned model_status = 0, status = 0;
         base::fault passed_on = base::fault::none; // model_error: the reply is the model's, under another status

@@ -3,10 +3,41 @@
 #pragma once
 
 #include "auth/bearer.hpp"
+#include "http/forwarded_for.hpp"
 #include "http/reply.hpp"
 #include "proxy/exchange.hpp"
 
 namespace scoregate::proxy {
+
+inline bool is_allowed(const config::limits& limits, const base::ip_address& address) {
+    return !base::contains(limits.deny, address) && (limits.allow.empty() || base::contains(limits.allow, address));
+}
+
+// Once for each snapshot: a connection's requests are not looked up in the lists again and again.
+template <class Stream>
+void exchange<Stream>::judge_peer() {
+    const auto& settings = snapshot_->settings();
+    peer_is_trusted_ = base::contains(settings.trusted_proxies, client_.peer);
+    peer_is_allowed_ = is_allowed(settings.limits, client_.peer);
+}
+
+// Finds out whose request it is.
+template <class Stream>
+bool exchange<Stream>::admits_client(const http::request_head& head) {
+    now_.origin = client_.origin;
+    if (!peer_is_trusted_) return peer_is_allowed_;
+    const auto& settings = snapshot_->settings();
+    const auto client = http::read_forwarded_for(head.fields, client_.peer, settings.trusted_proxies, addresses_);
+    now_.addresses = addresses_;
+    now_.origin = routing::identity_of_address(client);
+    return is_allowed(settings.limits, client);
+}
+
+template <class Stream>
+bool exchange<Stream>::is_last_request() const {
+    const auto most = snapshot_->settings().limits.max_requests_per_connection;
+    return most != 0 && client_.requests >= most;
+}
 
 // Framing was judged by the parser; here: what the request is for, whether it may be, and the head that is sent on.
 // Leaves own_reply_ if no replica is needed. Takes the head, and what came with it of the body, out of client.in.
@@ -15,13 +46,17 @@ result<void> exchange<Stream>::decide() {
     const auto& head = core_.request;
     const auto& settings = snapshot_->settings();
     now_.minor_version = head.minor_version;
-    now_.client_keeps_alive = head.keep_alive && !core_.draining() && !client_.finishing;
+    now_.client_keeps_alive = head.keep_alive && !core_.draining() && !client_.finishing && !is_last_request();
     now_.expects_continue = head.expects_continue;
     now_.bytes_in = now_.head_size;
     identity_.client = http::clean_client_id(head.client_request_id);
     identity_.trace = core_.identifiers.continue_trace(head.traceparent);
     request_body_ = http::body_decoder(head.body);
     client_.in.consume(now_.head_size); // its bytes stay where they are until the next read
+    if (!admits_client(head)) {
+        now_.client_keeps_alive = false;
+        return fail(fault::forbidden, "The client's address is not allowed here");
+    }
 
     const bool reads = head.verb == http::method::get || head.verb == http::method::head;
     const http::own_reply own{.identity = identity_,
@@ -127,7 +162,7 @@ result<void> exchange<Stream>::check_rate() const {
     static_assert(static_cast<std::uint64_t>(auth::key_name::secondary) < routing::rate_limiter::own_places);
     const auto& service = *now_.service;
     if (!service.limiter) return {};
-    const auto wait = service.limiter->admit(service.limited_by_address ? client_.origin : now_.caller, now_.head_read);
+    const auto wait = service.limiter->admit(service.limited_by_address ? now_.origin : now_.caller, now_.head_read);
     if (wait.count() == 0) return {};
     auto why = fail(fault::rate_limited);
     why.retry_after = static_cast<unsigned>(std::chrono::ceil<std::chrono::seconds>(wait).count());
@@ -136,7 +171,9 @@ result<void> exchange<Stream>::check_rate() const {
 
 template <class Stream>
 result<void> exchange<Stream>::prepare_request(const http::request_head& head, const routing::destination& to) {
-    const std::string_view proto = Stream::is_tls ? "https" : "http";
+    std::string_view proto = Stream::is_tls ? "https" : "http", asked_host = head.host;
+    if (peer_is_trusted_ && !head.forwarded_proto.empty()) proto = head.forwarded_proto;
+    if (peer_is_trusted_ && !head.forwarded_host.empty()) asked_host = head.forwarded_host;
     const http::replica_target path(to.by->replica_path, to.rest);
     const auto write_head = [&](base::buffer& out, const std::string& own_host, std::size_t more) {
         // HTTP/1.0 needs no Host, but what is sent on is HTTP/1.1, which does (RFC 9112 3.2).
@@ -146,7 +183,7 @@ result<void> exchange<Stream>::prepare_request(const http::request_head& head, c
         out.clear();
         out.reserve(http::room_for(head, path, host) + more);
         http::write_request_head(out, head, path, host,
-                                 {client_.address, proto, head.host, to.to->forward_authorization, client_.certificate},
+                                 {now_.addresses, proto, asked_host, to.to->forward_authorization, client_.certificate},
                                  identity_);
     };
     now_.idempotent = to.by->idempotent || head.verb == http::method::get || head.verb == http::method::head;

@@ -134,13 +134,19 @@ task<> exchange<Stream>::end_upload() {
 }
 
 // Once a replica is taken, or past limits.request_buffer_bytes, a client must keep limits.min_body_rate, over windows
-// of 10 s of waiting for it. The time that the replica takes to read is not the client's.
+// of 10 s of waiting for it. The time that the replica takes to read is not the client's. Before that its pauses
+// together may be as long as one may be, or a byte now and then would keep the connection for days.
 template <class Stream>
 bool exchange<Stream>::too_slow(std::size_t received, clock::duration waited) {
     constexpr std::chrono::seconds window{10};
     const auto& limits = snapshot_->settings().limits;
     const auto rate = limits.min_body_rate;
-    if (rate == 0 || (!slot_ && now_.body_bytes + received < limits.request_buffer_bytes)) return false;
+    if (rate == 0) return false;
+    const auto whole = now_.body_bytes + received;
+    if (!slot_ && whole < limits.request_buffer_bytes) {
+        now_.uploading_for += waited;
+        return now_.uploading_for > timeouts().body_idle + std::chrono::milliseconds(whole * 1000 / rate);
+    }
     now_.rate_bytes += received;
     now_.rate_time += waited;
     if (now_.rate_time < window) return false;

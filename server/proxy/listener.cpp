@@ -19,7 +19,7 @@ constexpr std::chrono::seconds between_complaints{10};
 
 } // namespace
 
-listener::listener(core& on, const dealing& to, int descriptor, entrance through)
+listener::listener(core& on, dealing& to, int descriptor, entrance through)
     : on_(on),
       to_(to),
       acceptor_(on.where(), base::tcp::v6(), descriptor),
@@ -99,9 +99,12 @@ base::task<> listener::accept() {
 
 listener::queue listener::accept_queued() {
     for (int i = 0; i < most_at_once; ++i) {
-        const int descriptor = ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        base::tcp::endpoint peer;
+        auto size = static_cast<socklen_t>(peer.capacity());
+        const int descriptor = ::accept4(acceptor_.native_handle(), peer.data(), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (descriptor >= 0) {
-            deal(descriptor);
+            peer.resize(size);
+            deal({descriptor, base::unmapped(peer.address()), through_});
             continue;
         }
         switch (errno) {
@@ -124,27 +127,31 @@ listener::queue listener::accept_queued() {
     return queue::more;
 }
 
-void listener::deal(int descriptor) {
+void listener::deal(const arrival& one) {
+    using telemetry::refusal;
+    const auto refuse = [this, &one](refusal why) {
+        on_.refused(why, one.peer); // first: who sees the end may look at the count
+        ::close(one.descriptor);
+    };
+    if (one.descriptor >= to_.most_descriptors) return refuse(refusal::descriptors);
+    if (to_.short_of_memory.load(std::memory_order_relaxed)) return refuse(refusal::memory);
     std::size_t open = 0;
     core* least = nullptr;
+    core* idlest = nullptr; // has the connection that has been idle longest
     for (core* each : to_.cores) {
         open += each->open_connections();
         if (least == nullptr || each->open_connections() < least->open_connections()) least = each;
+        if (each->idle.since() < (idlest == nullptr ? waiting_clients::nobody : idlest->idle.since())) idlest = each;
     }
-    if (open >= to_.most_connections) {
-        ::close(descriptor);
-        on_.metrics.accept_errors.add();
-        if (const auto hidden = complaint_.allow(std::chrono::steady_clock::now()))
-            telemetry::log().error("a connection was closed at once ({} more like it): limits.max_connections of {} is "
-                                   "reached",
-                                   *hidden, to_.most_connections);
-        return;
-    }
-    least->promise_connection();
-    if (least == &on_)
-        adopt_client(on_, descriptor, through_);
+    const bool full = open >= to_.most_connections;
+    if (full && idlest == nullptr) return refuse(refusal::max_connections);
+    core* const to = full ? idlest : least;
+    to->promise_connection();
+    const auto how = full ? adoption::in_place_of_idle : adoption::usual;
+    if (to == &on_)
+        adopt_client(on_, to_, one, how);
     else
-        least->post([least, descriptor, through = through_] { adopt_client(*least, descriptor, through); });
+        to->post([to, &of = to_, one, how] { adopt_client(*to, of, one, how); });
 }
 
 } // namespace scoregate::proxy

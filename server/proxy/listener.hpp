@@ -3,6 +3,7 @@
 #pragma once
 
 #include "proxy/client.hpp"
+#include "proxy/dealing.hpp"
 #include "telemetry/log.hpp"
 
 #include <atomic>
@@ -13,16 +14,10 @@
 
 namespace scoregate::proxy {
 
-// The cores that share the connections, and how many there may be in all. Outlives the listeners.
-struct dealing {
-    std::vector<core*> cores;
-    std::size_t most_connections = 0;
-};
-
 class listener {
 public:
     // `descriptor` is bound, listening and non-blocking; owned from here on. `on` is the core whose thread accepts.
-    listener(core& on, const dealing& to, int descriptor, entrance through);
+    listener(core& on, dealing& to, int descriptor, entrance through);
     listener(const listener&) = delete;
     listener& operator=(const listener&) = delete;
 
@@ -48,10 +43,10 @@ private:
     queue accept_queued();
     void accept_all_queued();
     void close();
-    void deal(int descriptor);
+    void deal(const arrival&);
 
     core& on_;
-    const dealing& to_;
+    dealing& to_;
     base::tcp_acceptor acceptor_;
     base::tick_timer pause_; // before it accepts again: for a moment, or until resume()
     entrance through_;

@@ -163,7 +163,7 @@ private:
 
     task<probed> probe() {
         const auto& where = work_.slot.where();
-        work_.replica = std::make_unique<upstream::connection>(core_.where(), where.id);
+        work_.replica = std::make_unique<upstream::connection>(core_.where(), where.id, core_.most_replica_descriptors);
         time_.arm(probe_timeout);
         auto ec = co_await work_.replica->open(where, core_.buffers);
         auto found = ec ? probed::unreachable : probed::silent;
@@ -243,7 +243,8 @@ private:
         work_.replica = core_.pool.take(where.id, clock::now());
         reused_ = work_.replica != nullptr;
         if (!reused_) {
-            work_.replica = std::make_unique<upstream::connection>(core_.where(), where.id);
+            work_.replica =
+                std::make_unique<upstream::connection>(core_.where(), where.id, core_.most_replica_descriptors);
             metrics().replica_connects.add();
             time_.arm(work_.pinned->settings().timeouts.connect);
             ec = co_await work_.replica->open(where, core_.buffers);

@@ -1,7 +1,5 @@
 #include "routing/rate_limiter.hpp"
 
-#include "base/executor.hpp"
-
 #include <algorithm>
 #include <cmath>
 #include <random>
@@ -147,12 +145,9 @@ std::size_t rate_limiter::callers() {
     return all;
 }
 
-std::uint64_t identity_of_address(std::string_view address) {
-    base::error_code ec;
-    const auto parsed = base::asio::ip::make_address(address, ec);
-    if (ec) return 0;
-    if (parsed.is_v4()) return ipv4_mark | parsed.to_v4().to_uint();
-    const auto bytes = parsed.to_v6().to_bytes();
+std::uint64_t identity_of_address(const base::ip_address& address) {
+    if (address.is_v4()) return ipv4_mark | address.to_v4().to_uint();
+    const auto bytes = address.to_v6().to_bytes();
     std::uint64_t network = 0;
     for (std::size_t i = 0; i < 8; ++i) network = (network << 8) | bytes[i];
     return network;

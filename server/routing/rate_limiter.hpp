@@ -6,12 +6,13 @@
 // with them, addresses, share a table of bounded size.
 #pragma once
 
+#include "base/network.hpp"
+
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <mutex>
-#include <string_view>
 #include <vector>
 
 namespace scoregate::routing {
@@ -94,8 +95,8 @@ private:
     std::array<shard, shard_count> shards_;
 };
 
-// Of a client's IP address as text: the address, of IPv6 its /64, which is one customer's. Never one of the own places
-// but for the loopback of IPv6, which is in nobody's way.
-std::uint64_t identity_of_address(std::string_view address);
+// Of a client's address: itself, of IPv6 its /64, which is one customer's. Never one of the own places but for the
+// loopback of IPv6, which is in nobody's way.
+std::uint64_t identity_of_address(const base::ip_address&);
 
 } // namespace scoregate::routing

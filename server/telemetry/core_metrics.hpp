@@ -21,7 +21,8 @@ enum class handshake_failure : std::uint8_t {
     certificate_refused,     // the client's leads to no authority of client_ca, has expired, or is not its own
     client_alert,            // the client refused us: unknown CA, wrong name, expired certificate
     timeout,
-    closed, // the client went away in the middle
+    closed,  // the client went away in the middle
+    evicted, // the slowest of too many
     other,
 };
 inline constexpr std::size_t handshake_failure_count = static_cast<std::size_t>(handshake_failure::other) + 1;
@@ -36,9 +37,29 @@ constexpr std::string_view to_string(handshake_failure reason) {
                                                                           "client_alert",
                                                                           "timeout",
                                                                           "closed",
+                                                                          "evicted",
                                                                           "other"};
     return words[static_cast<std::size_t>(reason)];
 }
+
+// Why a new connection was closed at once.
+enum class refusal : std::uint8_t {
+    max_connections, // and none was idle
+    per_ip,
+    descriptors,
+    memory,
+    proxy_protocol, // no valid header, or from somebody who is not trusted
+};
+inline constexpr std::array<std::string_view, 5> refusals{"max_connections", "per_ip", "descriptors", "memory",
+                                                          "proxy_protocol"};
+
+// Why a connection that waited for its client had to make way.
+enum class eviction : std::uint8_t {
+    max_connections, // it was idle for the longest time
+    max_handshakes,  // its handshake was the slowest
+    memory,
+};
+inline constexpr std::array<std::string_view, 3> evictions{"max_connections", "max_handshakes", "memory"};
 
 struct alignas(64) core_metrics {
     gauge connections;            // client connections open now
@@ -47,6 +68,11 @@ struct alignas(64) core_metrics {
     counter handshakes_resumed;
     std::array<counter, handshake_failure_count> handshake_failures;
     counter accept_errors;
+    std::array<counter, refusals.size()> refused;
+    std::array<counter, evictions.size()> evicted;
+
+    counter& of(refusal why) { return refused[static_cast<std::size_t>(why)]; }
+    counter& of(eviction why) { return evicted[static_cast<std::size_t>(why)]; }
 
     void handshake_failed(handshake_failure reason) noexcept {
         handshake_failures[static_cast<std::size_t>(reason)].add();

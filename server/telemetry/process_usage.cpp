@@ -39,13 +39,6 @@ nanoseconds start_time() {
     return seconds{boot} + nanoseconds{ticks * (1'000'000'000 / sysconf(_SC_CLK_TCK))};
 }
 
-std::uint64_t resident_bytes() {
-    std::ifstream statm("/proc/self/statm");
-    std::uint64_t total_pages = 0, resident_pages = 0;
-    statm >> total_pages >> resident_pages;
-    return resident_pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-}
-
 std::uint64_t open_fds() {
     std::error_code ec;
     std::filesystem::directory_iterator entry("/proc/self/fd", ec);
@@ -55,6 +48,13 @@ std::uint64_t open_fds() {
 }
 
 } // namespace
+
+std::uint64_t resident_bytes() {
+    std::ifstream statm("/proc/self/statm");
+    std::uint64_t total_pages = 0, resident_pages = 0;
+    statm >> total_pages >> resident_pages;
+    return resident_pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
 
 process_usage read_process_usage() {
     process_usage now;

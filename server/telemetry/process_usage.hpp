@@ -16,5 +16,7 @@ struct process_usage {
 
 // What cannot be read stays 0: a metric must not end the process.
 process_usage read_process_usage();
+// Of it only the resident memory, which is cheap.
+std::uint64_t resident_bytes();
 
 } // namespace scoregate::telemetry

@@ -279,6 +279,22 @@ void connections(page& out, const observations& seen) {
     out.family("scoregate_accept_errors_total", "counter", "Connections that could not be accepted.");
     out.sample({}, to_text(over_cores(seen, &core_metrics::accept_errors)));
 
+    const auto by_reason = [&](const auto& reasons, auto which) {
+        for (std::size_t i = 0; i < reasons.size(); ++i) {
+            std::uint64_t sum = 0;
+            for (const auto* core : seen.cores) sum += (core->*which)[i].value();
+            out.sample({{"reason", reasons[i]}}, to_text(sum));
+        }
+    };
+    out.family("scoregate_connections_refused_total", "counter", "New client connections closed at once, by reason.");
+    by_reason(refusals, &core_metrics::refused);
+    out.family("scoregate_connections_evicted_total", "counter",
+               "Client connections that waited and had to make way for others, by reason.");
+    by_reason(evictions, &core_metrics::evicted);
+    out.family("scoregate_overload_state", "gauge", "1 while new connections are refused for want of it, else 0.");
+    out.sample({{"resource", "descriptors"}}, seen.short_of_descriptors ? "1" : "0");
+    out.sample({{"resource", "memory"}}, seen.short_of_memory ? "1" : "0");
+
     out.family("scoregate_tls_handshakes_total", "counter", "TLS handshakes finished.");
     out.sample({{"resumed", "false"}}, to_text(over_cores(seen, &core_metrics::handshakes_full)));
     out.sample({{"resumed", "true"}}, to_text(over_cores(seen, &core_metrics::handshakes_resumed)));

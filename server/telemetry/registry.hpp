@@ -52,8 +52,9 @@ struct observations {
     std::span<const core_metrics* const> cores{};
     std::span<const certificate_expiry> certificates{};
     std::span<const reload_counts> reloads{};
-    std::uint64_t access_log_dropped = 0;      // lines
-    std::uint64_t access_log_write_errors = 0; // failed writes
+    std::uint64_t access_log_dropped = 0;                       // lines
+    std::uint64_t access_log_write_errors = 0;                  // failed writes
+    bool short_of_memory = false, short_of_descriptors = false; // so that new connections are refused
     process_usage process{};
 };
 

@@ -37,6 +37,11 @@ base::task<base::error_code> connection::connect(std::span<const base::tcp::endp
         auto& socket = plain_.socket();
         if (socket.is_open()) socket.close(ec);
         socket.open(address.protocol(), ec);
+        if (!ec && socket.native_handle() >= most_descriptors_) {
+            base::error_code ignored;
+            socket.close(ignored);
+            ec = make_error_code(boost::system::errc::too_many_files_open);
+        }
         if (ec) continue;
         const auto [failed] = co_await socket.async_connect(address, base::awaited);
         ec = failed;
@@ -60,6 +65,10 @@ base::task<base::error_code> connection::connect_to_path(std::string path) {
     auto& socket = plain_.socket();
     const int descriptor = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (descriptor < 0) co_return base::error_code(errno, boost::system::system_category());
+    if (descriptor >= most_descriptors_) {
+        ::close(descriptor);
+        co_return make_error_code(boost::system::errc::too_many_files_open);
+    }
     base::error_code ec;
     socket.assign(base::tcp::v4(), descriptor, ec); // Asio only wants to know that it is a stream
     if (ec) {

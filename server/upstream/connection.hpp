@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -19,8 +20,9 @@ namespace scoregate::upstream {
 
 class connection {
 public:
-    connection(base::executor where, std::uint64_t replica_id)
-        : plain_(base::tcp_socket(where)), replica_id_(replica_id) {}
+    // Descriptors from `most_descriptors` on are for others: opening fails as if there were none.
+    connection(base::executor where, std::uint64_t replica_id, int most_descriptors = std::numeric_limits<int>::max())
+        : plain_(base::tcp_socket(where)), replica_id_(replica_id), most_descriptors_(most_descriptors) {}
     ~connection();
     connection(const connection&) = delete;
     connection& operator=(const connection&) = delete;
@@ -89,6 +91,7 @@ private:
     base::plain_stream plain_; // its socket moves on to secure_
     std::unique_ptr<tls::stream> secure_;
     std::uint64_t replica_id_;
+    int most_descriptors_;
     bool cancelled_ = false;
 };
 

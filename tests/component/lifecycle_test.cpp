@@ -262,16 +262,3 @@ TEST_CASE("connections are dealt evenly over the cores") {
     CHECK(world.proxy.core(1).metrics.connections.value() == 10);
     CHECK(world.replica.connections() == 2); // each core has a pool of its own
 }
-
-TEST_CASE("connections over limits.max_connections are closed, the others go on") {
-    one_replica world(over::plain, always(ok("{}")), [](config::settings& s) { s.limits.max_connections = 3; });
-    std::vector<std::unique_ptr<test_client>> clients;
-    for (int i = 0; i < 3; ++i) {
-        clients.push_back(std::make_unique<test_client>(world.proxy.port(), world.proxy.terms()));
-        CHECK(clients.back()->ask(post("{}")).status() == 200);
-    }
-    test_client refused(world.proxy.port(), world.proxy.terms());
-    CHECK(refused.read_to_end().empty());
-    for (auto& each : clients) CHECK(each->ask(post("{}")).status() == 200);
-    CHECK(world.proxy.core(0).metrics.accept_errors.value() == 1);
-}

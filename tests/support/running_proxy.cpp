@@ -293,6 +293,18 @@ std::uint64_t running_proxy::failed_handshakes(telemetry::handshake_failure why)
     return total;
 }
 
+std::uint64_t running_proxy::refused(telemetry::refusal why) const {
+    std::uint64_t total = 0;
+    for (const auto& each : cores_) total += each->metrics.refused[static_cast<std::size_t>(why)].value();
+    return total;
+}
+
+std::uint64_t running_proxy::evicted(telemetry::eviction why) const {
+    std::uint64_t total = 0;
+    for (const auto& each : cores_) total += each->metrics.evicted[static_cast<std::size_t>(why)].value();
+    return total;
+}
+
 std::uint64_t running_proxy::full_handshakes() const {
     std::uint64_t total = 0;
     for (const auto& each : cores_) total += each->metrics.handshakes_full.value();

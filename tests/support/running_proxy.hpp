@@ -87,6 +87,9 @@ public:
     std::uint64_t count(const std::string& service, base::fault, unsigned status) const;
     std::uint64_t count() const; // all requests of all services
     std::uint64_t failed_handshakes(telemetry::handshake_failure) const;
+    std::uint64_t refused(telemetry::refusal) const;
+    std::uint64_t evicted(telemetry::eviction) const;
+    proxy::dealing& dealing() { return dealing_; }
     std::uint64_t full_handshakes() const, resumed_handshakes() const;
     std::uint64_t replica_connects(const std::string& service) const;
     std::int64_t in_flight(const std::string& service) const; // scoregate_in_flight
@@ -135,8 +138,8 @@ private:
     std::unique_ptr<telemetry::access_log> log_;
     std::thread log_reader_;
 
-    std::vector<std::unique_ptr<proxy::core>> cores_;
     proxy::dealing dealing_;
+    std::vector<std::unique_ptr<proxy::core>> cores_;
     std::map<proxy::entrance, std::uint16_t> ports_;
     std::vector<std::unique_ptr<proxy::listener>> listeners_;
     std::vector<std::thread> threads_;

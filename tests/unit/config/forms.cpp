@@ -24,6 +24,7 @@ bool taken(const std::string& name, const std::string& text, std::string& wrong)
     if (name == "address") return address_form.parse(text, wrong).has_value();
     if (name == "host") return host_form.parse(text, wrong).has_value();
     if (name == "dns_server") return dns_server_form.parse(text, wrong).has_value();
+    if (name == "network") return network_form.parse(text, wrong).has_value();
     if (name == "replica") return replica_form.parse(text, wrong).has_value();
     REQUIRE(name == "name");
     return name_form.parse(text, wrong).has_value();
@@ -44,6 +45,35 @@ const std::string longest = long_label + "." + long_label + "." + long_label + "
 TEST_CASE("loader and schema take the same texts") {
     using enum verdict;
     const auto one = GENERATE(values<row>({
+        {"network", "10.0.0.0/8", taken},
+        {"network", "192.0.2.7", taken},
+        {"network", "0.0.0.0/0", taken},
+        {"network", "192.0.2.7/32", taken},
+        {"network", "2001:db8::/32", taken},
+        {"network", "2001:db8::7", taken},
+        {"network", "::/0", taken},
+        {"network", "::1/128", taken},
+        {"network", "::ffff:10.0.0.0/104", taken},
+        {"network", "::ffff:10.0.0.1", taken},
+        {"network", "", refused},
+        {"network", "10.0.0.0/33", refused},
+        {"network", "10.0.0.0/08", refused},
+        {"network", "10.0.0.0/", refused},
+        {"network", "10.0.0.0/-1", refused},
+        {"network", "10.0.0.0/8 ", refused},
+        {"network", "10.0.0.0/255.0.0.0", refused},
+        {"network", "10.0.0/8", refused},
+        {"network", "10.0.0.00/8", refused},
+        {"network", "/8", refused},
+        {"network", "2001:db8::/129", refused},
+        {"network", "[2001:db8::]/32", refused},
+        {"network", "fe80::1%eth0", refused},
+        {"network", "contoso.com", refused},
+        {"network", "*", refused},
+        {"network", "10.0.0.1/8", beyond_the_pattern},
+        {"network", "2001:db8::1/64", beyond_the_pattern},
+        {"network", "::ffff:10.0.0.0/95", beyond_the_pattern},
+        {"network", "1::2::3", beyond_the_pattern},
         {"address", "127.0.0.1:8443", taken},
         {"address", "0.0.0.0:0", taken},
         {"address", "[::]:65535", taken},
@@ -189,6 +219,22 @@ TEST_CASE("loader and schema take the same texts") {
     CHECK(::taken(one.form, one.text, wrong) == (one.expected == taken));
     CHECK(wrong.empty() == (one.expected == taken));
     CHECK(std::regex_match(one.text, std::regex{pattern_of(one.form)}) == (one.expected != refused));
+}
+
+TEST_CASE("a network with bits beyond its length: the message has the one that may have been meant") {
+    struct row {
+        const char* written;
+        const char* meant;
+    };
+    const auto one = GENERATE(values<row>({
+        {"10.1.2.3/8", "10.0.0.0/8"},
+        {"192.0.2.129/25", "192.0.2.128/25"},
+        {"2001:db8::1/64", "2001:db8::/64"},
+        {"::ffff:10.1.2.3/104", "10.0.0.0/8"},
+    }));
+    std::string wrong;
+    CHECK_FALSE(network_form.parse(one.written, wrong));
+    CHECK_THAT(wrong, Catch::Contains(one.meant));
 }
 
 TEST_CASE("an address is written in one way") {

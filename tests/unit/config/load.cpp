@@ -20,6 +20,12 @@ std::string changed(const std::string& pointer, const std::string& value) {
     return tree.dump(2);
 }
 
+texts texts_of(const std::vector<scoregate::base::network>& networks) {
+    texts all;
+    for (const auto& each : networks) all.push_back(each.to_string());
+    return all;
+}
+
 const std::string blue = "/services/iris/deployments/blue";
 
 } // namespace
@@ -46,7 +52,15 @@ TEST_CASE("the defaults are the contract's") {
     CHECK(s.workers == 0);
     CHECK_FALSE(s.user);
     CHECK_FALSE(s.admin.token_file);
+    CHECK(s.listen_on.proxy_protocol == proxy_protocol::off);
+    CHECK(s.trusted_proxies.empty());
     CHECK(s.limits.max_connections == 50000);
+    CHECK(s.limits.max_connections_per_ip == 0);
+    CHECK(s.limits.max_handshakes == 4096);
+    CHECK(s.limits.max_requests_per_connection == 0);
+    CHECK_FALSE(s.limits.max_memory_bytes);
+    CHECK(s.limits.allow.empty());
+    CHECK(s.limits.deny.empty());
     CHECK(s.limits.max_header_bytes == 65536);
     CHECK(s.limits.max_headers == 100);
     CHECK(s.limits.max_request_bytes == 104857600);
@@ -82,12 +96,14 @@ TEST_CASE("every key is read, with comments between") {
       "sslCname": "WWW.contoso.com", "refuse_expired": true, "ticket_keys_dir": "keys/./", // the same as keys
       "certificates": [ { "sslSecret": "/iris/", "sslCname": "IRIS.contoso.com" },
                         { "sslCertPemFile": "a/../c.pem", "sslKeyPemFile": "/k.pem", "sslCname": "10.0.0.1" } ],
-      "listen": { "https": ["127.0.0.1:1", "[::1]:2"], "http": [], "public_https_port": 8443 },
+      "listen": { "https": ["127.0.0.1:1", "[::1]:2"], "http": [], "public_https_port": 8443, "proxy_protocol": "required" },
+      "trusted_proxies": ["10.0.0.0/8", "2001:DB8::/32", "192.0.2.7"],
       "admin": { "listen": null, "hosts": ["Ops.contoso.com", "[::0001]"] },
       "workers": 3,
       "user": "scoregate:tls",
       "limits": { "max_connections": 4, "max_header_bytes": 2048, "max_headers": 5, "max_request_bytes": 5000000000,
-                  "min_body_rate": 0 },
+                  "min_body_rate": 0, "max_connections_per_ip": 6, "max_handshakes": 7, "max_requests_per_connection": 8,
+                  "max_memory_bytes": 5000000000, "allow": ["::ffff:10.0.0.0/104"], "deny": ["::/0", "0.0.0.0/0"] },
       "timeouts": { "handshake_ms": 11, "header_ms": 12, "body_idle_ms": 13, "keep_alive_ms": 14, "connect_ms": 15,
                     "stream_idle_ms": 86400000, "drain_grace_ms": 17, "drain_ms": 18 },
       "access_log": { "path": "log/access", "format": "json" },
@@ -119,7 +135,15 @@ TEST_CASE("every key is read, with comments between") {
     CHECK(s.admin.hosts == texts{"ops.contoso.com", "::1"});
     CHECK(s.workers == 3);
     CHECK(s.user == "scoregate:tls");
+    CHECK(s.listen_on.proxy_protocol == proxy_protocol::required);
+    CHECK(texts_of(s.trusted_proxies) == texts{"10.0.0.0/8", "2001:db8::/32", "192.0.2.7/32"});
     CHECK(s.limits.max_connections == 4);
+    CHECK(s.limits.max_connections_per_ip == 6);
+    CHECK(s.limits.max_handshakes == 7);
+    CHECK(s.limits.max_requests_per_connection == 8);
+    CHECK(s.limits.max_memory_bytes == 5000000000);
+    CHECK(texts_of(s.limits.allow) == texts{"10.0.0.0/8"});
+    CHECK(texts_of(s.limits.deny) == texts{"::/0", "0.0.0.0/0"});
     CHECK(s.limits.max_header_bytes == 2048);
     CHECK(s.limits.max_headers == 5);
     CHECK(s.limits.max_request_bytes == 5000000000);
@@ -193,6 +217,13 @@ TEST_CASE("what is wrong is refused at its pointer, with what to do") {
         same("/admin/listen", "9001", "must be a string or null, not 9001"),
         same("/limits/max_connections", "0", "from 1 to 1000000"),
         same("/limits/max_connections", "1000001", "from 1 to 1000000"),
+        same("/limits/max_connections_per_ip", "-1", "from 0 to 1000000"),
+        same("/limits/max_handshakes", "0", "from 1 to 1000000"),
+        same("/limits/max_requests_per_connection", "-1", "from 0 to 1000000000"),
+        same("/limits/max_memory_bytes", "67108863", "from 67108864 to 1125899906842624 bytes, or null"),
+        same("/limits/allow", "\"10.0.0.0/8\"", "must be a list of strings"),
+        same("/listen/proxy_protocol", "\"optional\"", "off"),
+        same("/listen/proxy_protocol", "\"required\"", "name the load balancers there"),
         same("/limits/max_header_bytes", "1023", "from 1024 to 1048576 bytes"),
         same("/limits/max_header_bytes", "1048577", "from 1024 to 1048576 bytes"),
         same("/limits/max_headers", "0", "from 1 to 1000"),
@@ -287,8 +318,7 @@ TEST_CASE("what is wrong is refused at its pointer, with what to do") {
 }
 
 TEST_CASE("keys of the contract that are not built are named as such") {
-    const std::string at = GENERATE("/acme", "/trusted_proxies", "/tracing", "/listen/proxy_protocol",
-                                    "/limits/max_connections_per_ip", "/limits/allow", "/limits/deny");
+    const std::string at = GENERATE("/acme", "/tracing");
     const std::string value = GENERATE("null", "[]");
     const auto result = written{changed(at, value)}.load();
     REQUIRE(pointers(result.problems) == at + "\n");

@@ -63,6 +63,9 @@ TEST_CASE("a page without services still names every family") {
                                             "scoregate_config_last_reload_successful gauge",
                                             "scoregate_connections gauge",
                                             "scoregate_connections_accepted_total counter",
+                                            "scoregate_connections_evicted_total counter",
+                                            "scoregate_connections_refused_total counter",
+                                            "scoregate_overload_state gauge",
                                             "scoregate_in_flight gauge",
                                             "scoregate_overhead_seconds histogram",
                                             "scoregate_probes_total counter",
@@ -247,7 +250,38 @@ TEST_CASE("connections and handshakes of all cores") {
           "scoregate_tls_handshake_failures_total{reason=\"client_alert\"} 0\n"
           "scoregate_tls_handshake_failures_total{reason=\"timeout\"} 0\n"
           "scoregate_tls_handshake_failures_total{reason=\"closed\"} 0\n"
+          "scoregate_tls_handshake_failures_total{reason=\"evicted\"} 0\n"
           "scoregate_tls_handshake_failures_total{reason=\"other\"} 1\n");
+}
+
+TEST_CASE("connections that were refused, that made way, and what for") {
+    core_metrics one, two;
+    one.of(refusal::max_connections).add(1);
+    one.of(refusal::per_ip).add(2);
+    one.of(refusal::descriptors).add(3);
+    two.of(refusal::memory).add(4);
+    two.of(refusal::proxy_protocol).add(5);
+    two.of(refusal::per_ip).add(20);
+    one.of(eviction::max_connections).add(6);
+    two.of(eviction::max_handshakes).add(7);
+    one.of(eviction::memory).add(8);
+    const core_metrics* const cores[] = {&one, &two};
+    auto text = prometheus_text({.cores = cores, .short_of_memory = true});
+    CHECK(family(text, "scoregate_connections_refused_total") ==
+          "scoregate_connections_refused_total{reason=\"max_connections\"} 1\n"
+          "scoregate_connections_refused_total{reason=\"per_ip\"} 22\n"
+          "scoregate_connections_refused_total{reason=\"descriptors\"} 3\n"
+          "scoregate_connections_refused_total{reason=\"memory\"} 4\n"
+          "scoregate_connections_refused_total{reason=\"proxy_protocol\"} 5\n");
+    CHECK(family(text, "scoregate_connections_evicted_total") ==
+          "scoregate_connections_evicted_total{reason=\"max_connections\"} 6\n"
+          "scoregate_connections_evicted_total{reason=\"max_handshakes\"} 7\n"
+          "scoregate_connections_evicted_total{reason=\"memory\"} 8\n");
+    CHECK(family(text, "scoregate_overload_state") == "scoregate_overload_state{resource=\"descriptors\"} 0\n"
+                                                      "scoregate_overload_state{resource=\"memory\"} 1\n");
+    text = prometheus_text({.cores = cores, .short_of_descriptors = true});
+    CHECK(family(text, "scoregate_overload_state") == "scoregate_overload_state{resource=\"descriptors\"} 1\n"
+                                                      "scoregate_overload_state{resource=\"memory\"} 0\n");
 }
 
 TEST_CASE("certificates, reloads, build and process") {

@@ -1,0 +1,254 @@
+// Connections that are too many, too slow, or come when something runs short: who is refused, who has to make way, and
+// that everybody else goes on.
+#include "component/fixture.hpp"
+
+#include <poll.h>
+
+using namespace scoregate;
+using namespace scoregate::tests;
+using telemetry::eviction;
+using telemetry::refusal;
+
+namespace {
+
+void wait_for_idle(running_proxy& proxy, std::size_t count) {
+    wait_until([&] { return proxy.on_core(0, [&] { return proxy.core(0).idle.size(); }) == count; });
+}
+
+// Closed without a word, before TLS.
+bool closed_at_once(running_proxy& proxy) {
+    auto terms = proxy.terms();
+    terms.tls = false;
+    test_client client(proxy.port(), terms);
+    return client.read_to_end().empty();
+}
+
+} // namespace
+
+TEST_CASE("max_connections_per_ip: one more of an address is closed, others come in") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    scripted_replica replica(always(ok("{}")));
+    auto settings = settings_of({service_of("iris", {&replica})});
+    settings.limits.max_connections_per_ip = 2;
+    checked_proxy proxy(what, settings, 2);
+    auto first = std::make_unique<test_client>(proxy.port(), proxy.terms());
+    test_client second(proxy.port(), proxy.terms());
+    CHECK(first->ask(post("{}")).status() == 200);
+    CHECK(second.ask(post("{}")).status() == 200);
+    CHECK(closed_at_once(proxy));
+    CHECK(proxy.refused(refusal::per_ip) == 1);
+    auto elsewhere = proxy.terms();
+    elsewhere.source = "127.0.0.2";
+    test_client other(proxy.port(), elsewhere);
+    CHECK(other.ask(post("{}")).status() == 200);
+
+    const auto whose = routing::identity_of_address(*base::parse_ip("127.0.0.1"));
+    first.reset();
+    wait_until([&] { return proxy.dealing().by_address.of(whose) == 1; });
+    test_client third(proxy.port(), proxy.terms());
+    CHECK(third.ask(post("{}")).status() == 200);
+    settings.limits.max_connections_per_ip = 0;
+    proxy.reload(settings);
+    test_client fourth(proxy.port(), proxy.terms());
+    CHECK(fourth.ask(post("{}")).status() == 200);
+    CHECK(proxy.dealing().by_address.of(whose) == 2); // not counted any more
+    CHECK(second.ask(post("{}")).status() == 200);
+    CHECK(proxy.refused(refusal::per_ip) == 1);
+}
+
+TEST_CASE("max_connections_per_ip: trusted proxies may have more") {
+    one_replica world(over::plain, always(ok("{}")), [](config::settings& s) {
+        s.limits.max_connections_per_ip = 1;
+        s.trusted_proxies = {{*base::parse_ip("127.0.0.1"), 32}};
+    });
+    test_client one(world.proxy.port(), world.proxy.terms()), two(world.proxy.port(), world.proxy.terms());
+    CHECK(one.ask(post("{}")).status() == 200);
+    CHECK(two.ask(post("{}")).status() == 200);
+}
+
+TEST_CASE("max_handshakes: the slowest makes way, so that those who do not dawdle come in") {
+    one_replica world(over::tls, always(ok("{}")), [](config::settings& s) { s.limits.max_handshakes = 2; });
+    auto& proxy = world.proxy;
+    std::vector<std::unique_ptr<test_client>> slow;
+    for (std::size_t i = 0; i < 20; ++i) {
+        slow.push_back(std::make_unique<test_client>(proxy.port(), proxy.terms(), false));
+        slow.back()->send_raw(std::string("\x16\x03\x01\x02\x00", 5)); // begins a record and does not go on
+        if (i % 5 != 0) continue;
+        test_client good(proxy.port(), proxy.terms());
+        CHECK(good.ask(post("{}")).status() == 200);
+    }
+    // In the order they came; the last but one was told to go by the last.
+    for (std::size_t i = 0; i < 18; ++i) CHECK(slow[i]->receive_raw().empty());
+    const auto standing = proxy.on_core(0, [&] { return proxy.core(0).handshaking.size(); });
+    CHECK(standing <= 2);
+    CHECK(standing >= 1);
+    wait_until([&] { return proxy.failed_handshakes(telemetry::handshake_failure::evicted) >= 18; });
+    CHECK(proxy.evicted(eviction::max_handshakes) >= 18);
+    CHECK(proxy.full_handshakes() == 4);
+}
+
+TEST_CASE("a finished handshake is none in progress") {
+    one_replica world(
+        over::tls, always(ok("{}")), [](config::settings& s) { s.limits.max_handshakes = 1; }, 2);
+    std::vector<std::unique_ptr<test_client>> clients;
+    for (int i = 0; i < 6; ++i)
+        clients.push_back(std::make_unique<test_client>(world.proxy.port(), world.proxy.terms()));
+    for (auto& each : clients) CHECK(each->ask(post("{}")).status() == 200);
+    CHECK(world.proxy.evicted(eviction::max_handshakes) == 0);
+}
+
+TEST_CASE("max_connections: whoever has been idle longest makes way for a new connection") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    one_replica world(what, always(ok("{}")), [](config::settings& s) { s.limits.max_connections = 3; });
+    auto& proxy = world.proxy;
+    std::vector<std::unique_ptr<test_client>> clients;
+    const auto come = [&] {
+        clients.push_back(std::make_unique<test_client>(proxy.port(), proxy.terms()));
+        CHECK(clients.back()->ask(post("{}")).status() == 200);
+    };
+    for (std::size_t i = 1; i <= 3; ++i) {
+        come();
+        wait_for_idle(proxy, i);
+    }
+    CHECK(clients[0]->ask(post("{}")).status() == 200); // now the second has been idle longest
+    wait_for_idle(proxy, 3);
+    come();
+    CHECK(clients[1]->wait_for_end() == tests::ending::clean);
+    wait_for_idle(proxy, 3);
+    come();
+    CHECK(clients[2]->wait_for_end() == tests::ending::clean);
+    for (const auto i : {0, 3, 4}) CHECK(clients[static_cast<std::size_t>(i)]->ask(post("{}")).status() == 200);
+    wait_until([&] { return proxy.open_connections() == 3; });
+    CHECK(proxy.evicted(eviction::max_connections) == 2);
+    CHECK(proxy.refused(refusal::max_connections) == 0);
+}
+
+TEST_CASE("max_connections: over several cores, the idle one is found wherever it is") {
+    one_replica world(
+        over::plain, always(ok("{}")), [](config::settings& s) { s.limits.max_connections = 2; }, 2);
+    auto& proxy = world.proxy;
+    std::vector<std::unique_ptr<test_client>> clients;
+    const auto idle = [&] {
+        std::size_t all = 0;
+        for (unsigned i = 0; i < 2; ++i) all += proxy.on_core(i, [&proxy, i] { return proxy.core(i).idle.size(); });
+        return all;
+    };
+    for (std::size_t i = 0; i < 6; ++i) {
+        clients.push_back(std::make_unique<test_client>(proxy.port(), proxy.terms()));
+        CHECK(clients.back()->ask(post("{}")).status() == 200);
+        if (i >= 2) CHECK(clients[i - 2]->wait_for_end() == tests::ending::clean);
+        wait_until([&] { return idle() == std::min<std::size_t>(i + 1, 2); });
+    }
+    CHECK(proxy.evicted(eviction::max_connections) == 4);
+}
+
+TEST_CASE("max_connections: if none is idle the new connection is closed, and the others go on") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    event go;
+    one_replica world(what, answer_after(go), [](config::settings& s) { s.limits.max_connections = 3; });
+    std::vector<std::unique_ptr<test_client>> clients;
+    for (std::size_t i = 0; i < 3; ++i) {
+        clients.push_back(std::make_unique<test_client>(world.proxy.port(), world.proxy.terms()));
+        clients.back()->send(post("{}"));
+        world.replica.request(i);
+    }
+    CHECK(closed_at_once(world.proxy));
+    CHECK(world.proxy.refused(refusal::max_connections) == 1);
+    CHECK(world.proxy.evicted(eviction::max_connections) == 0);
+    go.set();
+    for (auto& each : clients) CHECK(each->read_reply().status() == 200);
+}
+
+TEST_CASE("a connection whose request has just come does not make way, and is served") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    one_replica world(what, always(ok("{}")));
+    auto& proxy = world.proxy;
+    test_client client(proxy.port(), proxy.terms()), idle(proxy.port(), proxy.terms());
+    CHECK(client.ask(post("{}")).status() == 200);
+    wait_for_idle(proxy, 2);
+    // While the core is busy with this it does not see the request arrive.
+    const auto evicted = proxy.on_core(0, [&] {
+        client.send(post("{}"));
+        return proxy.core(0).evict(proxy.core(0).idle, 5, eviction::memory);
+    });
+    CHECK(evicted == 1);
+    CHECK(client.read_reply().status() == 200);
+    CHECK(idle.wait_for_end() == tests::ending::clean);
+    CHECK(client.ask(post("{}")).status() == 200);
+    CHECK(proxy.evicted(eviction::memory) == 1);
+}
+
+TEST_CASE("max_requests_per_connection: the last reply says so") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    one_replica world(what, always(ok("{}")), [](config::settings& s) { s.limits.max_requests_per_connection = 3; });
+    test_client client(world.proxy.port(), world.proxy.terms());
+    CHECK_FALSE(client.ask(post("{}")).has("connection"));
+    CHECK_FALSE(client.ask(get("/")).has("connection")); // ours count as well
+    CHECK(client.ask(post("{}")).field("connection") == "close");
+    CHECK(client.wait_for_end() == tests::ending::clean);
+
+    // Whoever has sent more than that gets the replies that there are, not a reset under them.
+    test_client eager(world.proxy.port(), world.proxy.terms());
+    CHECK(eager.ask(get("/")).status() == 200);
+    std::string all;
+    for (int i = 0; i < 40; ++i) all += post(std::string(1000, 'x')); // more than is read at once
+    world.proxy.on_core(0, [&] { eager.send(all); });
+    for (int i = 0; i < 2; ++i) CHECK(eager.read_reply().status() == 200);
+    CHECK(eager.wait_for_end() == tests::ending::clean);
+}
+
+TEST_CASE("while memory is short new connections are closed at once, and the open ones go on") {
+    one_replica world(over::tls, always(ok("{}")));
+    auto& proxy = world.proxy;
+    test_client client(proxy.port(), proxy.terms());
+    proxy.dealing().short_of_memory = true;
+    CHECK(closed_at_once(proxy));
+    CHECK(client.ask(post("{}")).status() == 200);
+    CHECK(proxy.refused(refusal::memory) == 1);
+    proxy.dealing().short_of_memory = false;
+    test_client later(proxy.port(), proxy.terms());
+    CHECK(later.ask(post("{}")).status() == 200);
+}
+
+TEST_CASE("descriptors: the last of them are not for clients, and the very last not for replicas") {
+    one_replica world(over::plain, always(ok("{}")));
+    auto& proxy = world.proxy;
+    test_client client(proxy.port(), proxy.terms());
+    CHECK(client.ask(get("/")).status() == 200);
+    proxy.on_core(0, [&] { proxy.dealing().most_descriptors = 3; });
+    CHECK(closed_at_once(proxy));
+    CHECK(proxy.refused(refusal::descriptors) == 1);
+    CHECK(client.ask(post("{}")).status() == 200);
+
+    one_replica other(over::plain, always(ok("{}")));
+    test_client hers(other.proxy.port(), other.proxy.terms());
+    other.proxy.on_core(0, [&] { other.proxy.core(0).most_replica_descriptors = 3; });
+    const auto reply = hers.ask(post("{}"));
+    check_fault(reply, 503, "overloaded", "proxy");
+    CHECK(reply.field("retry-after") == "1");
+    other.proxy.on_core(0, [&] { other.proxy.core(0).most_replica_descriptors = 1 << 20; });
+    CHECK(hers.ask(post("{}")).status() == 200);
+}
+
+TEST_CASE("client_timeout: a body that comes a byte now and then does not keep its connection") {
+    one_replica world(over::plain, always(ok("{}")), [](config::settings& s) {
+        s.limits.request_buffer_bytes = 65536;
+        s.limits.min_body_rate = 1 << 30;
+        s.timeouts.body_idle = 2000ms;
+    });
+    test_client client(world.proxy.port(), world.proxy.terms());
+    client.send(request("POST", score, "Content-Length: 1000\r\n"));
+    pollfd ready{client.descriptor(), POLLIN, 0};
+    int pauses = 0;
+    while (::poll(&ready, 1, 500) == 0 && ++pauses < 20) client.send("x"); // no pause as long as it may be
+    CHECK(pauses < 20);
+    const auto reply = client.read_reply();
+    check_fault(reply, 408, "client_timeout", "client");
+    CHECK(reply.body.find("min_body_rate") != std::string::npos);
+    CHECK(world.replica.connections() == 0);
+}
