@@ -243,6 +243,24 @@ const std::vector<attack> attacks{
          c.send(second + first);
      },
      bad_record_mac},
+    {"encrypted records without content",
+     [](auto& c) {
+         c.finish();
+         for (int i = 0; i < 40; ++i) c.send(c.seal(content::application_data, ""));
+     },
+     unexpected_message},
+    {"encrypted warnings without end",
+     [](auto& c) {
+         c.finish();
+         for (int i = 0; i < 40; ++i) c.send(c.seal(content::alert, "\x01\x5A"s));
+     },
+     unexpected_message},
+    {"Finished once more",
+     [](auto& c) {
+         c.finish();
+         c.send(c.seal(content::handshake, handshake_message(20, std::string(12, 'f'))));
+     },
+     unexpected_message},
     {"a record in clear",
      [](auto& c) {
          c.finish();
@@ -267,10 +285,10 @@ const std::vector<attack> attacks{
          c.send(bytes_of(content::change_cipher_spec, "\x01"));
      },
      too_short},
-    {"one wish to renegotiate, which OpenSSL alone would let be followed by any number of others",
+    {"one wish to renegotiate",
      [](auto& c) {
          c.finish();
-         c.send(c.renegotiation());
+         c.send(c.seal(content::handshake, c.hello().substr(5)));
      },
      no_renegotiation},
 };
@@ -302,6 +320,22 @@ TEST_CASE("what breaks TLS is told so, ends, and leaves nothing behind") {
         wait_until([&] { return proxy.open_connections() == 0; });
     }
     CHECK(proxy.count("iris", fault::none, 200) == attacks.size()); // and those alone
+}
+
+TEST_CASE("a client that wishes to renegotiate again and again is answered once") {
+    one_replica world(over::tls, always(ok("{}")));
+    tls_tamperer client(world.proxy.port());
+    client.finish();
+    client.send(client.seal(content::application_data, post("{}")));
+    CHECK(client.read_text().starts_with("HTTP/1.1 200"));
+    std::string flood;
+    for (int i = 0; i < 1000; ++i) flood += client.seal(content::handshake, client.hello().substr(5));
+    client.send(flood);
+    const auto end = client.end();
+    CHECK(to_string(end.alert) == to_string(no_renegotiation));
+    CHECK(end.alerts == 1);
+    CHECK(end.clean);
+    wait_until([&] { return world.proxy.open_connections() == 0; });
 }
 
 TEST_CASE("odd but honest handshakes are taken") {

@@ -1,7 +1,11 @@
 #include "support/tls_tamperer.hpp"
 
+#include <openssl/kdf.h>
+
+#include <array>
 #include <poll.h>
 #include <sys/socket.h>
+#include <tuple>
 
 namespace scoregate::tests {
 
@@ -9,6 +13,30 @@ namespace {
 
 std::string two_bytes(std::size_t value) {
     return {static_cast<char>(value >> 8 & 0xFF), static_cast<char>(value & 0xFF)};
+}
+
+const unsigned char* bytes_of(std::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
+
+// Key and salt of what the client sends.
+std::pair<std::string, std::string> keys_of(SSL* ssl) {
+    if (std::string(SSL_get_cipher_name(ssl)) != "ECDHE-ECDSA-AES128-GCM-SHA256") throw wire_error("another cipher");
+    std::array<unsigned char, 48> secret;
+    std::array<unsigned char, 32> ours, theirs;
+    std::array<unsigned char, 40> block; // key, key of the server, salt, salt of the server
+    SSL_SESSION_get_master_key(SSL_get_session(ssl), secret.data(), secret.size());
+    SSL_get_client_random(ssl, ours.data(), ours.size());
+    SSL_get_server_random(ssl, theirs.data(), theirs.size());
+    const std::unique_ptr<EVP_PKEY_CTX, tls::openssl_deleter<EVP_PKEY_CTX_free>> prf{
+        EVP_PKEY_CTX_new_id(EVP_PKEY_TLS1_PRF, nullptr)};
+    auto size = block.size();
+    if (EVP_PKEY_derive_init(prf.get()) != 1 || EVP_PKEY_CTX_set_tls1_prf_md(prf.get(), EVP_sha256()) != 1 ||
+        EVP_PKEY_CTX_set1_tls1_prf_secret(prf.get(), secret.data(), secret.size()) != 1 ||
+        EVP_PKEY_CTX_add1_tls1_prf_seed(prf.get(), bytes_of("key expansion"), 13) != 1 ||
+        EVP_PKEY_CTX_add1_tls1_prf_seed(prf.get(), theirs.data(), theirs.size()) != 1 ||
+        EVP_PKEY_CTX_add1_tls1_prf_seed(prf.get(), ours.data(), ours.size()) != 1 ||
+        EVP_PKEY_derive(prf.get(), block.data(), &size) != 1)
+        throw wire_error(tls::openssl_errors());
+    return {{block.begin(), block.begin() + 16}, {block.begin() + 32, block.begin() + 36}};
 }
 
 client_terms in_clear() {
@@ -60,7 +88,9 @@ tls_tamperer::tls_tamperer(std::uint16_t port, std::string name, SSL_SESSION* re
 
 void tls_tamperer::note(const SSL* ssl, int where, int what) {
     if ((where & SSL_CB_READ_ALERT) != SSL_CB_READ_ALERT || (what & 0xFF) == SSL_AD_CLOSE_NOTIFY) return;
-    static_cast<tls_tamperer*>(SSL_get_app_data(ssl))->told_ = {what >> 8, what & 0xFF};
+    auto& self = *static_cast<tls_tamperer*>(SSL_get_app_data(ssl));
+    self.told_ = {what >> 8, what & 0xFF};
+    ++self.alerts_;
 }
 
 std::string tls_tamperer::collect() {
@@ -108,9 +138,26 @@ std::string tls_tamperer::seal(std::string_view text) {
     return collect();
 }
 
-std::string tls_tamperer::renegotiation() {
-    SSL_renegotiate(ssl_.get());
-    return step();
+// RFC 5246 6.3 and RFC 5288, for ECDHE-ECDSA-AES128-GCM-SHA256, which is what the proxy chooses.
+std::string tls_tamperer::seal(content type, std::string_view plain) {
+    if (key_.empty()) std::tie(key_, salt_) = keys_of(ssl_.get());
+    std::string sequence;
+    for (int shift = 56; shift >= 0; shift -= 8) sequence += static_cast<char>(sequence_ >> shift & 0xFF);
+    ++sequence_;
+    const auto nonce = salt_ + sequence;
+    const auto authenticated = sequence + static_cast<char>(type) + "\x03\x03" + two_bytes(plain.size());
+
+    const std::unique_ptr<EVP_CIPHER_CTX, tls::openssl_deleter<EVP_CIPHER_CTX_free>> made{EVP_CIPHER_CTX_new()};
+    std::string sealed(plain.size(), '\0'), tag(16, '\0');
+    int size = 0;
+    EVP_EncryptInit_ex(made.get(), EVP_aes_128_gcm(), nullptr, bytes_of(key_), bytes_of(nonce));
+    EVP_EncryptUpdate(made.get(), nullptr, &size, bytes_of(authenticated), static_cast<int>(authenticated.size()));
+    if (!plain.empty())
+        EVP_EncryptUpdate(made.get(), reinterpret_cast<unsigned char*>(sealed.data()), &size, bytes_of(plain),
+                          static_cast<int>(plain.size()));
+    EVP_EncryptFinal_ex(made.get(), nullptr, &size);
+    EVP_CIPHER_CTX_ctrl(made.get(), EVP_CTRL_AEAD_GET_TAG, 16, tag.data());
+    return tls_record{type, sequence + sealed + tag}.bytes();
 }
 
 std::string tls_tamperer::read_text() {
@@ -132,7 +179,7 @@ tls_end tls_tamperer::end() {
     char block[16384];
     for (int got = 1; got > 0;) got = SSL_read(ssl_.get(), block, sizeof block);
     ERR_clear_error();
-    return {told_, !reset_};
+    return {told_, alerts_, !reset_};
 }
 
 } // namespace scoregate::tests

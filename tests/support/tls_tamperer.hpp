@@ -37,6 +37,7 @@ std::string to_string(const tls_alert&);
 // How the proxy ended a connection.
 struct tls_end {
     tls_alert alert;    // the last one that came, close_notify apart
+    int alerts = 0;     // that came after encryption had begun
     bool clean = false; // by the end of its stream, not by a reset
 };
 
@@ -56,8 +57,8 @@ public:
     void finish(const std::function<void(const std::string& flight)>& send);
     // What it would say now, encrypted: a record, close to nothing of which the proxy takes twice.
     std::string seal(std::string_view text);
-    // Its wish to renegotiate, encrypted.
-    std::string renegotiation();
+    // The next record with this content, which OpenSSL might not make; seal() no longer fits after it.
+    std::string seal(content type, std::string_view plain);
     std::string read_text(); // plaintext that came, at least a byte of it
 
     void half_close() { socket_.shut(); }
@@ -76,7 +77,10 @@ private:
     tls::ssl_ctx_ptr context_;
     tls::ssl_ptr ssl_;
     std::string hello_, received_;
+    std::string key_, salt_;     // of what we send, once seal() has needed them
+    std::uint64_t sequence_ = 1; // of the next record: Finished was the first
     tls_alert told_;
+    int alerts_ = 0;
     bool reset_ = false;
 };
 
