@@ -16,6 +16,7 @@ constexpr int min_security_bits = 112; // what OpenSSL's security level 2 lets s
 
 content_digest id_of(const std::vector<x509_ptr>& authorities, config::client_ca::demand mode) {
     std::vector<std::array<unsigned char, 32>> each_once;
+    each_once.reserve(authorities.size());
     for (const auto& each : authorities) each_once.push_back(fingerprint_of(each.get()));
     std::sort(each_once.begin(), each_once.end());
     each_once.erase(std::unique(each_once.begin(), each_once.end()), each_once.end());

@@ -1,5 +1,6 @@
 // Clients that prove who they are by certificate (client_ca): who gets a connection, and what the replica is told.
 #include "component/fixture.hpp"
+#include "support/tls_tamperer.hpp"
 
 using namespace scoregate;
 using namespace scoregate::tests;
@@ -113,4 +114,27 @@ TEST_CASE("a client without a good certificate is refused, told and counted") {
     terms.resumed = session.get();
     CHECK_THAT(test_client(proxy.port(), terms, false).handshake(), Catch::Contains("alert unknown ca"));
     CHECK(counted(handshake_failure::certificate_refused) == 2);
+}
+
+TEST_CASE("a certificate without its key opens nothing") {
+    one_replica world(over::tls, tell);
+    auto& proxy = world.proxy;
+    proxy.ask_for_certificates(trusting(contoso(), demand::request));
+    const auto robot = client_of(contoso(), "robot");
+    tls_tamperer thief(proxy.port());
+    SSL_use_certificate(thief.ssl(), robot.certificate.get());
+    SSL_use_PrivateKey(thief.ssl(), robot.key.get());
+    thief.send(thief.hello());
+    auto flight = thief.answer();
+    const auto proof = std::find_if(flight.begin(), flight.end(), [](const auto& each) {
+        return each.type == content::handshake && each.body.starts_with('\x0F'); // CertificateVerify
+    });
+    REQUIRE(proof != flight.end());
+    proof->body.back() = static_cast<char>(proof->body.back() ^ 1); // of the signature
+    for (const auto& each : flight) thief.send(each.bytes());
+    const auto end = thief.end();
+    CHECK(to_string(end.alert) == to_string({SSL3_AL_FATAL, SSL_AD_DECRYPT_ERROR}));
+    CHECK(end.clean);
+    wait_until([&] { return proxy.failed_handshakes(handshake_failure::certificate_refused) == 1; });
+    CHECK(world.replica.connections() == 0);
 }
