@@ -52,10 +52,16 @@ tls::client_trust_load load(const std::string& pem) {
 
 // ---- handshakes over memory
 
+tests::hierarchy named(const std::string& name) {
+    tests::identity_terms terms;
+    terms.names = {name};
+    return tests::make_hierarchy(terms);
+}
+
 std::shared_ptr<const tls::certificate_store> served() {
-    static const auto chain = tests::make_hierarchy();
+    static const auto www = named("www.contoso.com"), api = named("api.contoso.com");
     static const auto store = std::make_shared<const tls::certificate_store>(
-        std::vector<std::shared_ptr<const tls::certificate>>{chain.certificate()}, "www.contoso.com");
+        std::vector<std::shared_ptr<const tls::certificate>>{www.certificate(), api.certificate()}, "www.contoso.com");
     return store;
 }
 
@@ -94,7 +100,8 @@ void note_alert(const SSL*, int where, int what) {
     if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT) told = what & 0xFF;
 }
 
-visit meet(const tls::ssl_ctx_ptr& at, const tls::ssl_ctx_ptr& who, SSL_SESSION* resumed = nullptr) {
+visit meet(const tls::ssl_ctx_ptr& at, const tls::ssl_ctx_ptr& who, SSL_SESSION* resumed = nullptr,
+           const char* name = nullptr) {
     visit made{tls::ssl_ptr{SSL_new(who.get())}, tls::ssl_ptr{SSL_new(at.get())}};
     BIO *near = nullptr, *far = nullptr;
     REQUIRE(BIO_new_bio_pair(&near, 1 << 17, &far, 1 << 17) == 1);
@@ -103,6 +110,7 @@ visit meet(const tls::ssl_ctx_ptr& at, const tls::ssl_ctx_ptr& who, SSL_SESSION*
     SSL_set_connect_state(made.client.get());
     SSL_set_accept_state(made.server.get());
     SSL_set_info_callback(made.client.get(), note_alert);
+    if (name != nullptr) SSL_set_tlsext_host_name(made.client.get(), name);
     if (resumed != nullptr) SSL_set_session(made.client.get(), resumed);
     told = 0;
     for (int flight = 0; flight < 10; ++flight) {
@@ -304,6 +312,22 @@ TEST_CASE("a session keeps the certificate, and ends with the terms it was made 
         const auto made = meet(at, nobody, open.session.get());
         CHECK_FALSE(made.established);
         CHECK(made.alert == SSL_AD_HANDSHAKE_FAILURE);
+    }
+}
+
+TEST_CASE("clients are asked by whichever name they come") {
+    const auto good = client_of(contoso());
+    const auto who = client(&good), nobody = client(nullptr);
+    const auto at = server(trusting({&contoso()}));
+    for (const char* const name : {"www.contoso.com", "api.contoso.com", "unknown.contoso.com"}) {
+        CAPTURE(name);
+        CHECK_FALSE(meet(at, nobody, nullptr, name).established);
+        const auto first = meet(at, who, nullptr, name);
+        REQUIRE(first.established);
+        const auto again = meet(at, who, first.session.get(), name);
+        CHECK(again.resumed());
+        CHECK_THAT(again.subject(), Catch::EndsWith("Subject=\"CN=robot\""));
+        CHECK_FALSE(meet(server(trusting({&contoso()}, demand::request)), who, first.session.get(), name).resumed());
     }
 }
 
