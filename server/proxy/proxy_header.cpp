@@ -66,7 +66,7 @@ base::ip_address address_at(std::string_view bytes) {
 }
 
 proxy_header parse_version_2(std::string_view bytes) {
-    constexpr proxy_header refused{state::refused, 0, {}};
+    const proxy_header refused{state::refused, 0, {}};
     if (bytes.size() < fixed_size) return {};
     const auto at = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
     const unsigned version = at(12) >> 4, command = at(12) & 0xf, family = at(13);
