@@ -32,7 +32,7 @@ std::shared_ptr<const tls::certificate> made(std::vector<std::string> names,
 const certificates& all() {
     static const certificates some{made({"www.contoso.com", "10.0.0.7"}), made({"*.contoso.com", "contoso.com"}),
                                    made({"*.models.contoso.com", "Iris.Contoso.com", "xn--bcher-kva.team.example"}),
-                                   made({"*.models.contoso.com", "rsa.contoso.com"}, tests::key_kind::rsa_2048),
+                                   made({"*.models.contoso.com", "rsa.contoso.com"}, tests::key_kind::rsa_1024),
                                    made({"iris.contoso.com", "*.team.example"})};
     return some;
 }
