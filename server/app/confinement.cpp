@@ -72,10 +72,10 @@ using filter = std::unique_ptr<void, decltype(&seccomp_release)>;
 // exist, and glibc makes threads by clone() then.
 bool deny_namespaces(const filter& to) {
     for (const unsigned flag :
-         {CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET})
-        if (seccomp_rule_add(to.get(), SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
-                             SCMP_A0(SCMP_CMP_MASKED_EQ, flag, flag)) != 0)
-            return false;
+         {CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET}) {
+        const scmp_arg_cmp has_it{0, SCMP_CMP_MASKED_EQ, flag, flag};
+        if (seccomp_rule_add_array(to.get(), SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1, &has_it) != 0) return false;
+    }
     return seccomp_rule_add(to.get(), SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
 }
 
