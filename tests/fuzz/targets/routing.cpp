@@ -183,6 +183,8 @@ void routing(input bytes) {
          {habits{}, habits{.decodes = 1}, habits{.decodes = 2, .backslashes = true}, habits{.backslashes = true},
           habits{.decodes = 1, .backslashes = true}, habits{.decodes = 1, .parameters = true},
           habits{.parameters = true}, habits{.decodes = 1, .ends_at_nul = true}}) {
+        // Who does not decode takes an escape for what it is: another path, with a route or none.
+        if (each.decodes == 0 && path_of(*found).find('%') != std::string::npos) continue;
         const auto meant = look_up(read_as(path_of(*found), each), head.host);
         must(meant.has_value(), "whoever tidies the path finds a route");
         must(meant->service == to->to->name, "of the same service");
