@@ -4,6 +4,7 @@ namespace scoregate::base {
 
 buffer_pool::block buffer_pool::take(std::size_t size) {
     ++lent_;
+    if (size == bulk_block) ++bulk_lent_;
     const auto pooled = [](std::vector<std::unique_ptr<char[]>>& free, std::size_t of) {
         if (free.empty()) return block{std::make_unique_for_overwrite<char[]>(of), of};
         block taken{std::move(free.back()), of};
@@ -11,12 +12,13 @@ buffer_pool::block buffer_pool::take(std::size_t size) {
         return taken;
     };
     if (size <= small_block) return pooled(small_, small_block);
-    if (size <= bulk_block) return pooled(bulk_, bulk_block);
+    if (size == bulk_block) return pooled(bulk_, bulk_block);
     return {std::make_unique_for_overwrite<char[]>(size), size};
 }
 
 void buffer_pool::give(block&& returned) {
     --lent_;
+    if (returned.size == bulk_block) --bulk_lent_;
     if (returned.size == small_block && small_.size() < kept_small)
         small_.push_back(std::move(returned.bytes));
     else if (returned.size == bulk_block && bulk_.size() < kept_bulk)
@@ -35,6 +37,8 @@ void buffer::reserve(std::size_t size) {
         end_ = headroom + kept;
     }
 }
+
+void buffer::reserve_stride() { reserve(capacity() < bulk && pool_.has_bulk_to_spare() ? bulk : ordinary); }
 
 void buffer::compact() {
     if (begin_ == headroom) return;

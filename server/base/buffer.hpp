@@ -23,16 +23,20 @@ public:
         std::size_t size = 0;
     };
 
-    // At least `size` bytes: a pooled block of the next class, or memory of exactly that size beyond the larger class.
+    // At least `size` bytes: a pooled block for what fits a small one and for exactly a bulk one, else memory of that
+    // size.
     block take(std::size_t size);
     void give(block&&);
     // Blocks that are with somebody now.
     std::size_t lent() const { return lent_; }
+    // Large strides are for as many bodies at once as pay for the memory: thousands that stand still would not.
+    bool has_bulk_to_spare() const { return bulk_lent_ < most_bulk; }
 
 private:
     static constexpr std::size_t kept_small = 256, kept_bulk = 16; // what stays here between bursts: 6 MiB per core
+    static constexpr std::size_t most_bulk = 64;                   // 8 MiB per core
     std::vector<std::unique_ptr<char[]>> small_, bulk_;
-    std::size_t lent_ = 0;
+    std::size_t lent_ = 0, bulk_lent_ = 0;
 };
 
 // [ headroom | consumed | readable | writable | tailroom ]: head- and tailroom let a chunk's framing be written around
@@ -40,6 +44,8 @@ private:
 class buffer {
 public:
     static constexpr std::size_t headroom = 16, tailroom = 16;
+    static constexpr std::size_t ordinary = buffer_pool::small_block - headroom - tailroom;
+    static constexpr std::size_t bulk = buffer_pool::bulk_block - headroom - tailroom;
 
     explicit buffer(buffer_pool& pool) : pool_(pool) {}
     ~buffer() { release(); }
@@ -65,7 +71,9 @@ public:
     void clear() { begin_ = end_ = headroom; }
 
     // Room for `size` bytes in all, those that are readable kept (and moved to the front).
-    void reserve(std::size_t size = buffer_pool::small_block - headroom - tailroom);
+    void reserve(std::size_t size = ordinary);
+    // For a body that goes on: room for a large stride if the pool has a bulk block to spare, else as reserve().
+    void reserve_stride();
     // Moves what is readable to the front, so that writable() is as large as can be.
     void compact();
     // Gives the block back; what was in it is gone.

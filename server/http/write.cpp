@@ -6,10 +6,6 @@ namespace scoregate::http {
 
 namespace {
 
-// What is added to a head beside the fields that are passed on: names, ids, timings, numbers and a client's certificate
-// (1 KiB at most) together.
-constexpr std::size_t room_for_ours = 2048;
-
 void number(base::buffer& out, std::uint64_t value) {
     const auto room = out.writable();
     out.commit(

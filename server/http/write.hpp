@@ -36,6 +36,9 @@ struct replica_target {
     std::string_view path, rest;
 };
 
+// What a head grows by at most, in bytes: names, ids, timings, numbers and a client's certificate (1 KiB at most) that
+// are added, together.
+inline constexpr std::size_t room_for_ours = 2048;
 // Room in bytes that write_request_head may need.
 std::size_t room_for(const request_head&, const replica_target&, std::string_view host);
 // The request as the replica gets it. `host` is the Host field to send.

@@ -20,9 +20,6 @@ using base::awaited;
 using base::error_code;
 using base::task;
 
-// How long a connection that has just been served keeps its buffers: under load the next request is there long before,
-// and waiting without a buffer costs a system call more.
-constexpr std::chrono::milliseconds hot_time{100};
 // What a drain leaves to a connection that has been served: a request that is on its way when the drain begins arrives
 // within it, and a reply told the client to go on, so it must not meet a closed connection.
 constexpr std::chrono::milliseconds last_request_time{1500};
@@ -230,7 +227,8 @@ private:
             }
             in.reserve();
             const auto room = in.writable();
-            waiting_.arm(hot_ ? std::min(hot_time, keep_alive()) : keep_alive());
+            // What has come begins a TLS record, and with it a request.
+            waiting_.arm(hot_ ? std::min(hot_time, keep_alive()) : side_.where.snapshot()->settings().timeouts.header);
             const auto [ec, n] = co_await stream.async_read_some(asio::buffer(room.data(), room.size()), awaited);
             waiting_.disarm();
             if (ec == asio::error::operation_aborted && hot_) {
@@ -253,6 +251,9 @@ private:
         auto& in = side_.in;
         in.clear();
         in.reserve();
+        side_.out.release();
+        side_.reply.release();
+        side_.stream.release_buffers();
         waiting_.arm(linger_time);
         for (std::size_t dropped = 0; !ec && dropped < linger_bytes && !waiting_.fired();) {
             const auto room = in.writable();

@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 
 #include <algorithm>
+#include <sys/socket.h>
 
 namespace scoregate::proxy {
 
@@ -24,6 +25,7 @@ exchange<Stream>::exchange(client_side<Stream>& client)
       core_(client.where),
       reading_(core_.wheel, this, cancel_client),
       writing_(core_.wheel, this, cancel_client),
+      cooling_(core_.wheel, this, cancel_client),
       replica_reading_(core_.wheel, this, cancel_replica),
       replica_writing_(core_.wheel, this, cancel_replica),
       unwatched_(core_.wheel, this, [](void* self) { static_cast<exchange*>(self)->watch(); }),
@@ -149,14 +151,16 @@ task<result<void>> exchange<Stream>::forward() {
 // What find_request() has not found: true, or why not. The deadline is for the whole head, not for each read.
 template <class Stream>
 task<result<bool>> exchange<Stream>::read_head() {
+    constexpr auto too_late = "the head was not whole within timeouts.header_ms";
     reading_.arm(timeouts().header);
     for (;;) {
         auto& in = client_.in;
+        if (co_await await_client()) co_return client_failure(too_late);
         if (in.writable().empty()) in.compact();
         if (in.writable().empty()) in.reserve(snapshot_->head_limits().bytes);
         const auto room = in.writable();
         const auto [ec, n] = co_await client_.stream.async_read_some(asio::buffer(room.data(), room.size()), awaited);
-        if (ec) co_return client_failure("the head was not whole within timeouts.header_ms");
+        if (ec) co_return client_failure(too_late);
         in.commit(n);
         const auto found = find_request();
         if (!found) co_return found.error();
@@ -298,10 +302,36 @@ void exchange<Stream>::send_copy_of(std::string_view body) {
     }
 }
 
+// A client that makes us wait holds nothing that is not needed for it.
+template <class Stream>
+void exchange<Stream>::trim_client() {
+    if (client_.in.empty()) client_.in.release();
+    if (client_.out.empty()) client_.out.release();
+    client_.stream.release_buffers();
+}
+
+// What the kernel has for a client that does not read would stay there for minutes after the connection has been closed
+// in good order. Not through Asio, which takes the option back when it closes.
+template <class Stream>
+void exchange<Stream>::forsake_client() {
+    const ::linger reset{1, 0};
+    ::setsockopt(client_.stream.socket().native_handle(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+}
+
+template <class Stream>
+task<error_code> exchange<Stream>::await_client() {
+    if (client_.stream.buffered()) co_return error_code{};
+    trim_client();
+    const auto [ec] = co_await client_.stream.socket().async_wait(base::tcp_socket::wait_read, awaited);
+    co_return ec;
+}
+
 template <class Stream>
 task<result<void>> exchange<Stream>::send_rest_to_client(std::string_view rest, error_code ec) {
     if (!ec && !rest.empty()) {
         writing_.arm(timeouts().stream_idle);
+        if (client_.out.empty()) client_.out.release();
+        if (!now_.uploading && !now_.watching) trim_client(); // or it is being read
         while (!ec && !rest.empty()) {
             const auto [failed, n] = co_await client_.stream.async_write_some(asio::buffer(rest), awaited);
             ec = failed;
@@ -310,6 +340,7 @@ task<result<void>> exchange<Stream>::send_rest_to_client(std::string_view rest, 
         }
     }
     const auto why = ec ? client_failure("the reply was not read within timeouts.stream_idle_ms") : failure{};
+    if (writing_.fired()) forsake_client();
     writing_.disarm();
     if (ec) co_return why;
     co_return result<void>{};

@@ -53,6 +53,10 @@ enum class ending : std::uint8_t {
     cut,    // the client must notice that the reply is not whole
 };
 
+// How long a client is waited for with buffers in hand: under load it goes on long before, and waiting without costs a
+// system call more.
+inline constexpr std::chrono::milliseconds hot_time{100};
+
 template <class Stream>
 class exchange {
 public:
@@ -117,6 +121,10 @@ private:
     base::result<bool> keep_reply();
     void drop_request();
 
+    // Until the client's socket has something, without what is not needed meanwhile.
+    base::task<base::error_code> await_client();
+    void trim_client();
+    void forsake_client();
     // Whether the client is still there, while it is not read for anything else (exchange_watch.ipp).
     void watch();
     base::task<> watch_client();
@@ -162,6 +170,7 @@ private:
     client_side<Stream>& client_;
     core& core_;
     base::deadline reading_, writing_;                 // cancel the client's socket
+    base::deadline cooling_;                           // too, when it is to be waited for without buffers
     base::deadline replica_reading_, replica_writing_; // cancel the replica's
     base::deadline unwatched_;                         // fires when the client is to be watched
     base::deadline total_;                             // cancels all of them

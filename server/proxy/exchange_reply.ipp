@@ -6,6 +6,8 @@
 
 namespace scoregate::proxy {
 
+inline constexpr auto room_for_framing = base::buffer::headroom + base::buffer::tailroom;
+
 template <class Stream>
 task<result<void>> exchange<Stream>::read_reply_head() {
     auto& reply = client_.reply;
@@ -19,7 +21,9 @@ task<result<void>> exchange<Stream>::read_reply_head() {
             co_return replica_failure(fault::replica_closed); // told while nothing was awaited
         if (reply.writable().empty()) reply.compact();
         if (reply.writable().empty()) reply.reserve(snapshot_->head_limits().bytes);
-        const auto room = reply.writable();
+        // With so much less, what begins the body fits behind the head in an ordinary block of client.out.
+        auto room = reply.writable();
+        if (reply.empty()) room = room.first(room.size() - http::room_for_ours - room_for_framing);
         const auto [ec, n] = co_await replica_->async_read_some(asio::buffer(room.data(), room.size()), awaited);
         if (ec) {
             // Over TLS that is also what a connection that ends without close_notify comes to.
@@ -70,7 +74,7 @@ result<bool> exchange<Stream>::find_reply() {
     now_.model_status = head.status;
     now_.replayable = false;
     drop_request();
-    client_.out.reserve(http::room_for(head) + reply.size() + 32);
+    client_.out.reserve(http::room_for(head) + reply.size() - **end + room_for_framing);
     if (head.status >= 200)
         begin_reply();
     else {
@@ -178,7 +182,7 @@ task<result<void>> exchange<Stream>::relay_reply() {
             co_return replica_failure(fault::stream_broken);
 
         if (reply_body_.known_remaining() > base::buffer_pool::small_block) {
-            reply.reserve(base::buffer_pool::bulk_block - base::buffer::headroom - base::buffer::tailroom);
+            reply.reserve_stride();
             replica_->read_in_bulk();
         }
         replica_reading_.arm(timeouts().stream_idle);

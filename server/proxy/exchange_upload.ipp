@@ -29,13 +29,20 @@ task<result<void>> exchange<Stream>::read_body() {
     auto& in = client_.in;
     const auto began = clock::now();
     reading_.arm(timeouts().body_idle);
-    const auto room = in.writable();
-    const auto [ec, n] = co_await client_.stream.async_read_some(asio::buffer(room.data(), room.size()), awaited);
-    if (now_.stop_upload) co_return result<void>{};
-    if (ec) co_return client_failure("the body paused for longer than timeouts.body_idle_ms");
+    while (in.empty()) {
+        in.reserve();
+        const auto room = in.writable();
+        cooling_.arm(hot_time);
+        auto [ec, n] = co_await client_.stream.async_read_some(asio::buffer(room.data(), room.size()), awaited);
+        const bool cold = cooling_.fired();
+        cooling_.disarm();
+        if (ec == asio::error::operation_aborted && cold && !reading_.fired()) ec = co_await await_client();
+        if (now_.stop_upload) co_return result<void>{};
+        if (ec) co_return client_failure("the body paused for longer than timeouts.body_idle_ms");
+        in.commit(n);
+    }
     reading_.disarm();
-    in.commit(n);
-    if (too_slow(n, clock::now() - began))
+    if (too_slow(in.size(), clock::now() - began))
         co_return fail(fault::client_timeout, "the body came slower than limits.min_body_rate");
     co_return result<void>{};
 }
@@ -96,7 +103,7 @@ task<result<void>> exchange<Stream>::upload_rest() {
     auto& in = client_.in;
     while (!request_body_.done() && !now_.stop_upload) {
         if (request_body_.known_remaining() > base::buffer_pool::small_block) {
-            in.reserve(base::buffer_pool::bulk_block - base::buffer::headroom - base::buffer::tailroom);
+            in.reserve_stride();
             if constexpr (Stream::is_tls) client_.stream.read_in_bulk();
         }
         if (in.empty()) {

@@ -19,6 +19,7 @@ template <class Stream>
 task<> exchange<Stream>::watch_client() {
     auto& in = client_.in;
     while (!now_.stop_watch) {
+        if (co_await await_client()) break;
         if (!in.has_block()) in.reserve();
         if (in.writable().empty()) in.compact();
         const auto room = in.writable();

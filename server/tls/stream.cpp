@@ -79,8 +79,10 @@ int stream::bio_write(BIO* bio, const char* from, int size) {
 long stream::bio_control(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
 
 std::span<char> stream::room() {
-    in_.reserve(bulk_ ? base::buffer_pool::bulk_block - base::buffer::headroom - base::buffer::tailroom
-                      : base::buffer_pool::small_block - base::buffer::headroom - base::buffer::tailroom);
+    if (bulk_)
+        in_.reserve_stride();
+    else
+        in_.reserve();
     in_.compact();
     return in_.writable();
 }
@@ -191,20 +193,44 @@ void stream::refuse_other_protocol() {
     refused_ = true;
 }
 
+// A client that has connected and says nothing, or a byte a second, is to cost little: OpenSSL takes 60 KiB when it is
+// first asked, so that is when it can answer.
+bool stream::worth_asking() const {
+    constexpr std::size_t header_size = 5; // RFC 5246 6.2.1: type, version (2), length (2)
+    constexpr char handshake_record = 22;
+    if (socket_error_) return true;
+    const auto bytes = in_.readable();
+    if (bytes.empty()) return false;
+    if (bytes.front() != handshake_record) return true;
+    if (bytes.size() < header_size) return false;
+    const auto at = [bytes](std::size_t i) { return static_cast<std::size_t>(static_cast<unsigned char>(bytes[i])); };
+    return bytes.size() >= std::min(header_size + at(3) * 256 + at(4), in_.capacity());
+}
+
+base::task<bool> stream::receive() {
+    release_buffers();
+    const auto [nothing] = co_await socket_.async_wait(base::tcp_socket::wait_read, base::awaited);
+    if (nothing) co_return false;
+    const auto into = room();
+    const auto [ec, n] = co_await socket_.async_read_some(asio::buffer(into.data(), into.size()), base::awaited);
+    if (ec == asio::error::operation_aborted) co_return false;
+    filled(ec, n);
+    co_return true;
+}
+
 base::task<handshake_outcome> stream::handshake() {
-    bool first = SSL_is_server(ssl_.get()) == 1;
+    if (SSL_is_server(ssl_.get()) == 1) {
+        while (!worth_asking()) {
+            if (!co_await receive()) co_return handshake_outcome::cancelled;
+            if (begins_like_http(in_.readable())) co_return handshake_outcome::plain_http;
+        }
+    }
     for (;;) {
         const int result = SSL_do_handshake(ssl_.get());
         if (result == 1) co_return handshake_outcome::finished;
         switch (SSL_get_error(ssl_.get(), result)) {
         case SSL_ERROR_WANT_READ: {
-            const auto into = room();
-            const auto [ec, n] =
-                co_await socket_.async_read_some(asio::buffer(into.data(), into.size()), base::awaited);
-            if (ec == asio::error::operation_aborted) co_return handshake_outcome::cancelled;
-            filled(ec, n);
-            if (first && begins_like_http(in_.readable())) co_return handshake_outcome::plain_http;
-            first = false;
+            if (!co_await receive()) co_return handshake_outcome::cancelled;
             break;
         }
         case SSL_ERROR_WANT_WRITE: {

@@ -167,6 +167,9 @@ private:
     static void note_alert(const SSL*, int where, int alert);
     void refuse_other_protocol();
 
+    bool worth_asking() const; // OpenSSL, for the first time
+    // Waits for more of the handshake, without buffers. False if it was cancelled.
+    base::task<bool> receive();
     std::span<char> room();                        // where the socket's next bytes go
     void filled(error_code ec, std::size_t bytes); // they came, or why not
     error_code failure_of(int result);             // of an SSL_ call that did not succeed

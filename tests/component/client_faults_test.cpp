@@ -189,8 +189,7 @@ TEST_CASE("client_timeout: a reply that the client does not read is cut") {
     const auto reply = client.read_reply();
     CHECK_FALSE(reply.whole);
     CHECK(reply.body.size() < body.size());
-    CHECK(client.wait_for_end() != ending::none);
-    if (what == over::tls) CHECK(client.ended() != ending::clean);
+    CHECK(client.wait_for_end() == ending::reset); // or the kernel would go on holding what it has of it
 }
 
 TEST_CASE("an idle connection is closed in order after keep_alive_ms, without a request on record") {

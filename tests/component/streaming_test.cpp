@@ -107,6 +107,41 @@ TEST_CASE("a client that does not read holds the replica back, and gets everythi
     CHECK((reply.body == body));
 }
 
+TEST_CASE("a client that makes us wait holds what is needed for it, and no more") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    const auto collected = GENERATE(0U, 65536U); // limits.request_buffer_bytes
+    CAPTURE(collected);
+    event go;
+    one_replica world(
+        what,
+        [&](conversation& with) {
+            if (with.read_head().first_line.starts_with("GET")) with.send(ok(pattern(32 * 1024 * 1024)));
+            go.wait();
+        },
+        [&](config::settings& s) { s.limits.request_buffer_bytes = collected; });
+    const auto come_to = [&](std::size_t blocks) {
+        wait_until(
+            [&] { return world.proxy.on_core(0, [&] { return world.proxy.core(0).buffers.lent(); }) == blocks; });
+    };
+    const auto send = [&](std::string_view bytes) {
+        auto client = std::make_unique<test_client>(world.proxy.port(), world.proxy.terms());
+        client->send(bytes);
+        return client;
+    };
+    const auto silent = send("");
+    come_to(0);
+    const auto head = send("GET / HT");
+    come_to(1);
+    const auto body = send(request("POST", score, "Content-Length: 10\r\n") + "1");
+    come_to(2); // the request's beginning, or what is to come of the reply
+    const auto whole = send(post("{}"));
+    come_to(4); // both: it may have to be sent again
+    const auto reader = send(get(score));
+    come_to(5);
+    go.set();
+}
+
 TEST_CASE("a client that pauses in the middle of both bodies is not blamed on the replica") {
     const auto what = GENERATE(over::tls, over::plain);
     INFO(to_string(what));

@@ -9,16 +9,16 @@ using scoregate::base::buffer_pool;
 
 namespace {
 
-constexpr auto ordinary = buffer_pool::small_block - buffer::headroom - buffer::tailroom;
-constexpr auto bulk = buffer_pool::bulk_block - buffer::headroom - buffer::tailroom;
+constexpr auto ordinary = buffer::ordinary;
+constexpr auto bulk = buffer::bulk;
 
 } // namespace
 
-TEST_CASE("blocks come in two sizes, and larger ones exactly") {
+TEST_CASE("blocks come in two sizes, and others exactly") {
     buffer_pool pool;
     CHECK(pool.take(1).size == buffer_pool::small_block);
     CHECK(pool.take(buffer_pool::small_block).size == buffer_pool::small_block);
-    CHECK(pool.take(buffer_pool::small_block + 1).size == buffer_pool::bulk_block);
+    CHECK(pool.take(buffer_pool::small_block + 1).size == buffer_pool::small_block + 1);
     CHECK(pool.take(buffer_pool::bulk_block).size == buffer_pool::bulk_block);
     CHECK(pool.take(buffer_pool::bulk_block + 1).size == buffer_pool::bulk_block + 1);
 }
@@ -33,7 +33,7 @@ TEST_CASE("a block that was given back is lent again, of its own class only") {
     pool.give(std::move(large));
     CHECK(small.size == 0);
     CHECK(pool.take(100).bytes.get() == small_bytes);
-    CHECK(pool.take(100000).bytes.get() == large_bytes);
+    CHECK(pool.take(buffer_pool::bulk_block).bytes.get() == large_bytes);
 }
 
 TEST_CASE("a pool knows how many blocks are lent") {
@@ -141,12 +141,35 @@ TEST_CASE("reserve keeps what is readable") {
     CHECK(bytes.capacity() == ordinary);
     CHECK(bytes.readable() == "kept");
     bytes.reserve(ordinary + 1);
+    CHECK(bytes.capacity() == ordinary + 1);
+    CHECK(bytes.readable() == "kept");
+    bytes.reserve(bulk);
     CHECK(bytes.capacity() == bulk);
     CHECK(bytes.readable() == "kept");
     CHECK(bytes.writable().size() == bulk - 4);
     bytes.reserve(bulk + 1);
     CHECK(bytes.capacity() == bulk + 1);
     CHECK(bytes.readable() == "kept");
+}
+
+TEST_CASE("large strides are for so many at once, and then for the next") {
+    buffer_pool pool;
+    std::vector<std::unique_ptr<buffer>> streams;
+    for (int i = 0; i < 65; ++i) {
+        streams.push_back(std::make_unique<buffer>(pool));
+        streams.back()->reserve_stride();
+        CHECK(streams.back()->capacity() == (i < 64 ? bulk : ordinary));
+    }
+    auto& last = *streams.back();
+    last.append("kept");
+    last.reserve_stride();
+    CHECK(last.capacity() == ordinary);
+    streams.front()->release();
+    last.reserve_stride();
+    CHECK(last.capacity() == bulk);
+    CHECK(last.readable() == "kept");
+    last.reserve_stride(); // has it
+    CHECK(last.capacity() == bulk);
 }
 
 TEST_CASE("release gives the block back to the pool, and so does the end of the buffer") {

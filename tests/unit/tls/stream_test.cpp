@@ -200,6 +200,22 @@ TEST_CASE("a handshake finishes, whatever pieces it comes in") {
     CHECK(sliced.outcome == handshake_outcome::finished);
 }
 
+TEST_CASE("a handshake that waits for the client holds no block but for half a record") {
+    connection at;
+    at.begin_handshake();
+    at.peer->receive(); // makes the ClientHello
+    REQUIRE(at.server_until([waited = 0]() mutable { return ++waited == 3; }));
+    CHECK(at.pool.lent() == 0);
+    at.peer->send(50);
+    REQUIRE(at.server_until([&] { return at.pool.lent() == 1; }));
+    CHECK_FALSE(at.outcome.has_value());
+    at.peer->send();
+    REQUIRE(at.server_until([&] { return at.peer->socket().available() != 0; })); // certificate and key
+    CHECK(at.pool.lent() == 0);
+    REQUIRE(at.until([&] { return at.outcome.has_value(); }));
+    CHECK(at.outcome == handshake_outcome::finished);
+}
+
 TEST_CASE("how a handshake can fail") {
     SECTION("plain HTTP") {
         connection at;
