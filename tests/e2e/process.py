@@ -96,6 +96,23 @@ class Process:
             self.stderr.wait_end()
 
 
+class Memory:
+    """How much the resident memory of a process has grown at its highest, in bytes, since this was made."""
+
+    def __init__(self, pid):
+        self._process = pathlib.Path(f"/proc/{pid}")
+        (self._process / "clear_refs").write_text("5")  # the peak starts anew
+        self._before = self._read("VmRSS")
+
+    def _read(self, name):
+        status = (self._process / "status").read_text()
+        return int(re.search(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE).group(1)) * 1024
+
+    @property
+    def growth(self):
+        return self._read("VmHWM") - self._before
+
+
 def wait_until(condition, timeout=10):
     """Polls what nothing announces; returns the first truthy answer."""
     deadline = time.monotonic() + timeout

@@ -1,6 +1,5 @@
 """Bodies stream both ways, byte for byte, as they come, through bounded memory."""
 import hashlib
-import pathlib
 import select
 import statistics
 import subprocess
@@ -9,6 +8,7 @@ import time
 
 import pytest
 
+from process import Memory
 from replica import Replica
 from scoregate import begin_reply, read_reply, send, service
 
@@ -97,24 +97,6 @@ def test_both_directions_at_once(streaming, replica):
         assert list(pieces) == []
         Chunked.end(request)
         assert response.read() == b""
-
-
-class Memory:
-    """How much the resident memory of a process has grown at its highest, since this was made."""
-
-    def __init__(self, pid):
-        self._process = pathlib.Path(f"/proc/{pid}")
-        (self._process / "clear_refs").write_text("5")  # the peak starts anew
-        self._before = self._read("VmRSS")
-
-    def _read(self, name):
-        for line in (self._process / "status").read_text().splitlines():
-            if line.startswith(name + ":"):
-                return int(line.split()[1]) * 1024
-
-    @property
-    def growth(self):
-        return self._read("VmHWM") - self._before
 
 
 BLOCK = bytes(range(256)) * 4096  # 1 MiB
