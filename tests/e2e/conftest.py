@@ -13,6 +13,7 @@ import subprocess
 import pytest
 
 import pem
+from flood import QuickReplica
 from process import ROOT, Process
 from replica import Replica
 from scoregate import BINARY, Scoregate, configuration, service
@@ -83,6 +84,14 @@ def replica():
     """A replica whose every byte the test decides."""
     with Replica() as scripted:
         yield scripted
+
+
+@pytest.fixture(scope="session")
+def quick_replica():
+    """A replica for as many connections as come."""
+    process = QuickReplica()
+    yield process
+    process.stop()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from process import Process, wait_until
 from scoregate import exchange, service
 
 HERE = pathlib.Path(__file__).parent
+PATIENT = {f"{wait}_ms": 120000 for wait in ("handshake", "header", "body_idle", "keep_alive", "stream_idle")}
 PATH = "/api/v1/service/model/"
 ROUTES = {name: f"/{name}" for name in ("score", "large", "last")}  # as quick_replica.py answers them
 

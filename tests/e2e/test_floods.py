@@ -7,13 +7,12 @@ import re
 
 import pytest
 
-from flood import Flood, GoodClients, QuickReplica, descriptors, flooded_service, wait_connections
+from flood import PATIENT, Flood, GoodClients, descriptors, flooded_service, wait_connections
 from hostile import STATES
 from process import ROOT, Memory, wait_until
 from scoregate import service
 
 KIB, MIB = 1 << 10, 1 << 20
-PATIENT = {f"{wait}_ms": 120000 for wait in ("handshake", "header", "body_idle", "keep_alive", "stream_idle")}
 
 
 def documented():
@@ -33,18 +32,11 @@ def documented():
 MOST_BYTES = documented()
 
 
-@pytest.fixture(scope="module")
-def replica():
-    process = QuickReplica()
-    yield process
-    process.stop()
-
-
 @pytest.fixture
-def begin(start, replica):
+def begin(start, quick_replica):
     """begin(**settings): a scoregate that has served before, so that what it keeps is there."""
     def begin_one(**settings):
-        gate = start(flooded_service(replica), workers=2, access_log=None, **settings)
+        gate = start(flooded_service(quick_replica), workers=2, access_log=None, **settings)
         with GoodClients(gate) as good:
             good.wait_served()
         wait_connections(gate, 0)
