@@ -105,7 +105,7 @@ def test_bodies_that_never_end_share_their_memory(begin):
         flood.wait_held()
         good.wait_served()
         wait_until(lambda: gate.metric("scoregate_requests_total", fault="overloaded") > 1000)
-        assert memory.growth < most + 2000 * MOST_BYTES["body"]
+        assert memory.growth < most + 2000 * 96 * KIB  # those that were refused linger; 290 MiB if none were
     wait_connections(gate, 0)
 
 
