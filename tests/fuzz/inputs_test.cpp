@@ -19,6 +19,8 @@ const std::map<std::string, property> targets{{"chunked_body", fuzz::chunked_bod
                                               {"configuration", fuzz::configuration},
                                               {"dns_answer", fuzz::dns_answer},
                                               {"exchange", fuzz::exchange},
+                                              {"forwarded_for", fuzz::forwarded_for},
+                                              {"proxy_header", fuzz::proxy_header},
                                               {"reply_head", fuzz::reply_head},
                                               {"request_head", fuzz::request_head},
                                               {"routing", fuzz::routing},

@@ -35,6 +35,11 @@ void configuration(input);
 void token(input);
 // A server name (SNI): the certificate that is chosen covers it, and no better one is there.
 void sni(input);
+// A PROXY header, version 1 or 2: the same in any pieces, and another reader finds the same address.
+void proxy_header(input);
+// Lines of X-Forwarded-For: who is believed, from the end of the list, by another reader's account. The first byte
+// chooses whether the peer is trusted.
+void forwarded_for(input);
 // An answer of DNS: the records of a message as another reader sees them, and what a row of answers leaves known.
 void dns_answer(input);
 
