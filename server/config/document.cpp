@@ -14,16 +14,19 @@ using nlohmann::json;
 // Follows the parser through the text: nlohmann::json keeps the last of equal keys without a word and no positions.
 class parse_tracker {
 public:
+    static constexpr std::size_t most_levels = 32;
+
     explicit parse_tracker(std::map<std::string, std::size_t>& position) : position_(position) {}
 
     bool operator()(json::parse_event_t event, const json& parsed) {
+        if (too_deep) return false;
         switch (event) {
         case json::parse_event_t::key:
             open_.back().key = parsed.get<std::string>();
             if (!open_.back().keys.insert(open_.back().key).second) duplicates.insert(here());
             break;
-        case json::parse_event_t::object_start: enter(false); break;
-        case json::parse_event_t::array_start: enter(true); break;
+        case json::parse_event_t::object_start: enter(false); return !too_deep;
+        case json::parse_event_t::array_start: enter(true); return !too_deep;
         case json::parse_event_t::object_end:
         case json::parse_event_t::array_end:
             open_.pop_back();
@@ -38,6 +41,7 @@ public:
     }
 
     std::set<std::string> duplicates; // pointers
+    bool too_deep = false;            // nothing of it is kept then: each level costs the pointers of all above it
 
 private:
     struct level {
@@ -55,6 +59,8 @@ private:
     }
     void note() { position_.emplace(here(), position_.size()); }
     void enter(bool array) {
+        too_deep = open_.size() == most_levels;
+        if (too_deep) return;
         note();
         open_.push_back({here(), array});
     }
@@ -134,11 +140,12 @@ json converted(const std::string& text, std::string_view type) {
 document::document(std::string file, std::string_view text) : file_(std::move(file)) {
     parse_tracker tracker{position_};
     try {
-        root_ = json::parse(
+        auto parsed_root = json::parse(
             text.begin(), text.end(),
             [&tracker](int, json::parse_event_t event, const json& parsed) { return tracker(event, parsed); },
             true /* exceptions */, true /* comments */);
-        readable_ = true;
+        readable_ = !tracker.too_deep;
+        if (readable_) root_ = std::move(parsed_root);
     } catch (const json::exception& error) { // a number beyond double is no parse_error
         std::string what = error.what();     // "[json.exception.parse_error.101] parse error at line 3, column 5: ..."
         what.erase(0, what.find("] ") + 2);
@@ -146,6 +153,9 @@ document::document(std::string file, std::string_view text) : file_(std::move(fi
         if (const auto quoted = what.find("; last read: "); quoted != what.npos) what.erase(quoted);
         refuse("", "is not JSON: " + what + "; // comments are allowed, a comma after the last entry is not");
     }
+    if (tracker.too_deep)
+        refuse("", "is nested more than " + std::to_string(parse_tracker::most_levels) +
+                       " levels deep, which no key needs");
     for (const auto& pointer : tracker.duplicates) refuse(pointer, "is given more than once: keep one of them");
 }
 

@@ -76,6 +76,7 @@ task<ending> exchange<Stream>::serve() {
     if (why.kind != fault::none && now_.reply_started) now_.ending = ending::cut;
     if (why.kind != fault::none && !now_.reply_started) co_await answer(why);
     record(why);
+    if (own_reply_.capacity() > most_kept) own_reply_ = {}; // it has what the client sent in it
     busy_ = false;
     co_return now_.ending;
 }
@@ -195,9 +196,12 @@ result<bool> exchange<Stream>::find_request() {
     auto& head = core_.request;
     const auto parsed = head.parse(in.readable().substr(0, now_.head_size), snapshot_->head_limits());
     now_.verb = head.verb;
-    now_.method_size = head.method_name.size();
-    now_.path_size = head.path.size();
-    kept_.append(head.method_name).append(head.path).append(head.user_agent);
+    // A client must not have the log grow by much more than what it sends, nor an idle connection.
+    constexpr std::size_t most_of_method = 32, most_of_path = 2048, most_of_user_agent = 512;
+    const auto method = head.method_name.substr(0, most_of_method), path = head.path.substr(0, most_of_path);
+    now_.method_size = method.size();
+    now_.path_size = path.size();
+    kept_.append(method).append(path).append(head.user_agent.substr(0, most_of_user_agent));
     if (!parsed) return parsed.error();
     now_.head_parsed = true;
     return true;
@@ -393,7 +397,7 @@ task<> exchange<Stream>::answer(failure why) {
     if (why.kind == fault::client_gone) co_return;
     reading_.disarm();
     drop_buffered_body();
-    const bool unread = !now_.head_parsed || !request_body_.done();
+    const bool unread = !now_.head_parsed || something_unread();
     const bool close = unread || !now_.client_keeps_alive;
     own_reply_ = http::fault_reply(
         why, now_.service != nullptr ? std::string_view(now_.service->name) : std::string_view{},
@@ -410,10 +414,10 @@ task<> exchange<Stream>::answer(failure why) {
 template <class Stream>
 void exchange<Stream>::drop_buffered_body() {
     auto& in = client_.in;
-    if (!now_.head_parsed || request_body_.done() || in.empty()) return;
+    if (!now_.head_parsed || !something_unread() || in.empty()) return;
     const auto step = request_body_.decode(in.data(), in.size());
     if (!step) {
-        now_.head_parsed = false; // whatever follows cannot be trusted
+        refuse_body(step.error());
         return;
     }
     now_.bytes_in += step->consumed;

@@ -56,6 +56,8 @@ enum class ending : std::uint8_t {
 // How long a client is waited for with buffers in hand: under load it goes on long before, and waiting without costs a
 // system call more.
 inline constexpr std::chrono::milliseconds hot_time{100};
+// What a reply of our own may leave with an idle connection.
+inline constexpr std::size_t most_kept = 1024;
 
 template <class Stream>
 class exchange {
@@ -132,6 +134,9 @@ private:
 
     // Its body (exchange_upload.ipp).
     base::result<std::string_view> next_piece();
+    base::failure refuse_body(base::failure why);
+    // Of the body, so that what follows cannot be the next request.
+    bool something_unread() const { return now_.body_refused || !request_body_.done(); }
     base::task<base::result<void>> collect_body();
     base::result<void> account_for(std::size_t block);
     base::task<base::result<void>> read_body();
@@ -225,6 +230,7 @@ private:
         clock::duration queued{}, connecting{};
         scoregate::proxy::ending ending = scoregate::proxy::ending::keep_alive;
         bool empty_line_ignored = false, head_parsed = false, expects_continue = false, client_keeps_alive = false;
+        bool body_refused = false; // in the middle: where it ends is not known
         bool uploading = false, stop_upload = false, replica_write_failed = false;
         bool reply_started = false, reply_complete = false, replica_reusable = false;
         bool reply_head_seen = false;

@@ -118,7 +118,7 @@ void exchange<Stream>::begin_reply() {
     framing.body = head.body;
     if (head.body.how == kind::chunked || head.body.how == kind::until_close)
         framing.body.how = now_.minor_version == 1 ? kind::chunked : kind::until_close;
-    framing.close = !now_.client_keeps_alive || core_.draining() || client_.finishing || !request_body_.done() ||
+    framing.close = !now_.client_keeps_alive || core_.draining() || client_.finishing || something_unread() ||
                     framing.body.how == kind::until_close;
     framing.announce_keep_alive = !framing.close && now_.minor_version == 0;
     const http::timings spent{now_.queued, now_.connecting, now_.reply_seen - now_.dispatched};
@@ -195,7 +195,7 @@ task<result<void>> exchange<Stream>::relay_reply() {
             co_return replica_failure(fault::stream_broken);
     }
     now_.reply_complete = true;
-    const bool unread = now_.uploading || !request_body_.done();
+    const bool unread = now_.uploading || something_unread();
     now_.ending = unread ? ending::linger : now_.framing.close ? ending::close : ending::keep_alive;
     co_return result<void>{};
 }

@@ -6,17 +6,27 @@
 
 namespace scoregate::proxy {
 
+// Nothing that this connection brings from here on is a request: where the body ends is not known, and what stands in
+// the buffer has been decoded in part.
+template <class Stream>
+failure exchange<Stream>::refuse_body(failure why) {
+    client_.in.clear();
+    now_.body_refused = true;
+    return why;
+}
+
 // Decodes what stands in client.in and frames it for the replica, in place. Valid until client.in is read into again.
 template <class Stream>
 result<std::string_view> exchange<Stream>::next_piece() {
     auto& in = client_.in;
     if (request_body_.done() || in.empty()) return std::string_view{};
     const auto step = request_body_.decode(in.data(), in.size());
-    if (!step) return step.error();
+    if (!step) return refuse_body(step.error());
     now_.bytes_in += step->consumed;
     now_.body_bytes += step->payload;
     const auto most = snapshot_->settings().limits.max_request_bytes;
-    if (now_.body_bytes + request_body_.known_remaining() > most) return fail(fault::body_too_large, "", most);
+    if (now_.body_bytes > most || request_body_.known_remaining() > most - now_.body_bytes)
+        return refuse_body(fail(fault::body_too_large, "", most));
     const auto piece = request_body_.chunked() ? http::frame_chunk(in.data(), step->payload, request_body_.done())
                                                : std::string_view(in.data(), step->payload);
     in.consume(step->consumed);

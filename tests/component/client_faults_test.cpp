@@ -55,6 +55,30 @@ TEST_CASE("bad_request: a chunk that breaks later ends the request at the replic
     check_record(world.proxy.next_record(), 400, "bad_request", "client");
 }
 
+TEST_CASE("what stands in a body that is refused is never a request") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    constexpr std::size_t most = 1000;
+    one_replica world(what, always(ok("{}")), [](config::settings& s) { s.limits.max_request_bytes = most; });
+    const std::string hidden = request("GET", score);
+    const auto chunk = [](const std::string& payload) { return in_chunks(payload, payload.size(), false); };
+    const auto head = request("POST", score, "Transfer-Encoding: chunked\r\n");
+    // Read a second time, the payload would be an end and a request.
+    check_refused(world, head + chunk("0\r\n\r\n" + hidden) + "Z", 400, "bad_request");
+    check_refused(world, head + chunk("0\r\n\r\n" + hidden) + "1\r\nab", 400, "bad_request");
+    // Whole, and only too large.
+    check_refused(world, head + chunk(pattern(most)) + chunk(hidden) + "0\r\n\r\n", 413, "body_too_large");
+    check_refused(world, head + chunk(pattern(most)) + chunk(hidden) + "0\r\n\r\n" + hidden, 413, "body_too_large");
+    CHECK(world.replica.requests() == 0);
+}
+
+TEST_CASE("body_too_large: a size that would overflow the count of what has come") {
+    one_replica world(over::plain, always(ok("{}")));
+    check_refused(world, request("POST", score, "Transfer-Encoding: chunked\r\n") + "1\r\na\r\nffffffffffffffff\r\n",
+                  413, "body_too_large");
+    CHECK(world.replica.requests() == 0);
+}
+
 TEST_CASE("header_too_large: by bytes and by count; uri_too_long: the request line alone") {
     const auto what = GENERATE(over::tls, over::plain);
     INFO(to_string(what));

@@ -317,6 +317,20 @@ TEST_CASE("what is wrong is refused at its pointer, with what to do") {
     CHECK_THAT(result.problems[0].message, Catch::Contains(one.fragment));
 }
 
+TEST_CASE("a file that is nested without end is refused as a whole, at no cost") {
+    const std::string opening = GENERATE("[", R"({"a":)");
+    std::string text;
+    for (int i = 0; i < 20000; ++i) text += opening;
+    const auto unfinished = written{text}.load();
+    REQUIRE_FALSE(unfinished.problems.empty());
+    CHECK(unfinished.problems.back().message == "is nested more than 32 levels deep, which no key needs");
+    const auto whole = written{opening == "[" ? std::string(40, '[') + std::string(40, ']')
+                                              : R"({"services":)" + std::string(40, '[') + std::string(40, ']') + "}"}
+                           .load();
+    REQUIRE(whole.problems.size() == 1);
+    CHECK(whole.problems[0].message == "is nested more than 32 levels deep, which no key needs");
+}
+
 TEST_CASE("keys of the contract that are not built are named as such") {
     const std::string at = GENERATE("/acme", "/tracing");
     const std::string value = GENERATE("null", "[]");
