@@ -165,7 +165,10 @@ private:
         const bool began = in.size() != 0;
         in.release();
         if (header.found == proxy_header::state::whole) {
-            if (header.source) set_peer(*header.source);
+            if (header.source)
+                set_peer(*header.source);
+            else
+                side_.unnamed = true;
             co_return true;
         }
         // Who only looks whether the port is open, as a balancer does, is no news.

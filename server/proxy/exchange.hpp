@@ -44,6 +44,7 @@ struct client_side {
     std::uint64_t origin = 0; // the address as limits count it
     base::ip_address peer{};  // who has connected, or whom a PROXY header named
     std::uint32_t requests = 0;
+    bool unnamed = false; // its PROXY header named nobody: it may be anybody's, whom the sender has not looked at
 };
 
 enum class ending : std::uint8_t {

@@ -17,7 +17,7 @@ inline bool is_allowed(const config::limits& limits, const base::ip_address& add
 template <class Stream>
 void exchange<Stream>::judge_peer() {
     const auto& settings = snapshot_->settings();
-    peer_is_trusted_ = base::contains(settings.trusted_proxies, client_.peer);
+    peer_is_trusted_ = !client_.unnamed && base::contains(settings.trusted_proxies, client_.peer);
     peer_is_allowed_ = is_allowed(settings.limits, client_.peer);
 }
 

@@ -125,7 +125,8 @@ void exchange<Stream>::begin_reply() {
     const bool managed_error = now_.passed_on != fault::none && mapping() == base::error_mapping::managed;
     http::reply_marks marks{base::token(now_.passed_on), managed_error, !now_.service->cors_origins.empty(),
                             now_.allowed_origin};
-    if (!snapshot_->transport_security().empty()) marks.transport_security = transport_security();
+    // In clear nobody may say it (RFC 6797 7.2).
+    if (!Stream::is_tls || !snapshot_->transport_security().empty()) marks.transport_security = transport_security();
     http::write_reply_head(client_.out, head, now_.status, marks, framing, now_.target->name, core_.date(), spent,
                            identity_);
 }

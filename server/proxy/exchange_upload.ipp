@@ -46,7 +46,8 @@ task<result<void>> exchange<Stream>::read_body() {
         auto [ec, n] = co_await client_.stream.async_read_some(asio::buffer(room.data(), room.size()), awaited);
         const bool cold = cooling_.fired();
         cooling_.disarm();
-        if (ec == asio::error::operation_aborted && cold && !reading_.fired()) ec = co_await await_client();
+        if (ec == asio::error::operation_aborted && cold && !reading_.fired() && !now_.stop_upload)
+            ec = co_await await_client();
         if (now_.stop_upload) co_return result<void>{};
         if (ec) co_return client_failure("the body paused for longer than timeouts.body_idle_ms");
         in.commit(n);
@@ -146,6 +147,7 @@ task<> exchange<Stream>::end_upload() {
     now_.stop_upload = true;
     cancel_client(this);
     cancel_replica(this);
+    reading_.arm(std::chrono::milliseconds(0)); // again and again: what has just come may have it wait once more
     while (now_.uploading) co_await upload_ended_->async_wait(awaited);
     reading_.disarm();
 }

@@ -20,6 +20,7 @@ task<> exchange<Stream>::watch_client() {
     auto& in = client_.in;
     while (!now_.stop_watch) {
         if (co_await await_client()) break;
+        if (now_.stop_watch) break;
         if (!in.has_block()) in.reserve();
         if (in.writable().empty()) in.compact();
         const auto room = in.writable();
@@ -42,7 +43,9 @@ task<> exchange<Stream>::end_watch() {
     now_.stop_watch = true;
     watch_ended_.emplace(core_.where(), base::tick_timer::time_point::max());
     cancel_client(this);
+    cooling_.arm(std::chrono::milliseconds(0)); // again and again: what has just come may have it wait once more
     while (now_.watching) co_await watch_ended_->async_wait(awaited);
+    cooling_.disarm();
     now_.stop_watch = false;
 }
 

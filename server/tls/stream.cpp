@@ -148,7 +148,10 @@ std::size_t stream::write_now(std::string_view bytes, error_code& ec) {
 
 void stream::release_buffers() {
     if (in_.empty()) in_.release();
-    SSL_free_buffers(ssl_.get()); // refuses by itself while a record is half read or written
+    // Only between two records ("RH": the next header is awaited): some releases of OpenSSL would go on to read from
+    // what they have freed (CVE-2024-4741). While one is half written it refuses by itself.
+    if (SSL_pending(ssl_.get()) == 0 && std::strcmp(SSL_rstate_string(ssl_.get()), "RH") == 0)
+        SSL_free_buffers(ssl_.get());
 }
 
 void stream::close_notify() {

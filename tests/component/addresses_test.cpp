@@ -97,6 +97,17 @@ TEST_CASE("an address that a PROXY header names may be a trusted proxy itself") 
     CHECK(world.proxy.next_record()["client_ip"] == "198.51.100.1");
 }
 
+TEST_CASE("behind a header that names nobody, nobody is believed") {
+    // Who that is a balancer of connections has not looked at: it may be anybody, with any field.
+    const auto header = GENERATE(std::string("PROXY UNKNOWN\r\n"), binary(0x21, 0, ""), binary(0x20, 0, ""));
+    one_replica world(over::plain, always(ok("{}")), behind({localhost}));
+    const auto client = connect(world.proxy, header);
+    CHECK(client->ask(post("{}", from("198.51.100.1") + "X-Forwarded-Proto: https\r\n")).status() == 200);
+    CHECK(world.replica.request(0).field("x-forwarded-for") == "127.0.0.1");
+    CHECK(world.replica.request(0).field("x-forwarded-proto") == "http");
+    CHECK(world.proxy.next_record()["client_ip"] == "127.0.0.1");
+}
+
 TEST_CASE("without a valid PROXY header of a trusted proxy a connection is closed without a word") {
     const auto what = GENERATE(over::tls, over::plain);
     INFO(to_string(what));
