@@ -290,6 +290,7 @@ def test_dns_first(start, tmp_path, fleet, kind):
                 [new] = fleet.add([Counted(tmp_path, kind, f"127.0.0.{number}", old.port)])
                 dns.write({NAME: [new.host]})
                 wait_until(lambda: old.url not in gate.ask_admin("/status").body.decode())
+                load.next(20)  # what was chosen before that has begun by now
                 wait_until(lambda: old.noted("begin") == old.noted("sent"))  # what was under way there
                 begun = old.noted("begin")
                 load.next(50)
