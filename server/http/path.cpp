@@ -133,4 +133,21 @@ result<std::string_view> normalise_path(std::string_view sent, std::string& room
     return std::string_view(room);
 }
 
+bool may_be_read_as(std::string_view path, std::string_view plain, bool beneath) {
+    while (!path.empty()) {
+        const auto byte = escaped(path);
+        const auto c = byte ? static_cast<char>(*byte) : path.front();
+        if (c == ';' || c == '?' || c == '#') {
+            if (plain.empty() && !beneath) return true;
+            // Nested no deeper than `plain` has slashes: each time it has to go on with one.
+            if (may_be_read_as(path.substr(std::min(path.find('/'), path.size())), plain, beneath)) return true;
+        }
+        if (plain.empty()) return beneath && c == '/';
+        if (c != plain.front()) return false;
+        path.remove_prefix(byte ? escape_size : 1);
+        plain.remove_prefix(1);
+    }
+    return plain.empty() && !beneath;
+}
+
 } // namespace scoregate::http

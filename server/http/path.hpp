@@ -17,4 +17,9 @@ namespace scoregate::http {
 //   who takes parameters off or decodes too early would climb.
 base::result<std::string_view> normalise_path(std::string_view sent, std::string& room);
 
+// Whether a server may take `path`, which is normalised, for `plain`, which has no escapes, or with `beneath` for a
+// path beneath it: because it decodes, takes parameters off the names of segments, or sees the end at an escaped `?` or
+// `#`.
+bool may_be_read_as(std::string_view path, std::string_view plain, bool beneath);
+
 } // namespace scoregate::http

@@ -1,5 +1,6 @@
 #include "routing/snapshot.hpp"
 
+#include "http/path.hpp"
 #include "http/write.hpp"
 
 #include <algorithm>
@@ -38,6 +39,17 @@ private:
     std::size_t size_;
 };
 
+bool leads(const route& by, std::string_view path) {
+    return by.subtree ? path.starts_with(by.path) && path.substr(by.path.size()).starts_with('/') : path == by.path;
+}
+
+// Whether a replica may read a path beneath the subtree `by` as one of a route that counts before it.
+bool evades(std::string_view path, const std::vector<route>& routes, const route& by) {
+    if (!by.subtree || path.find_first_of("%;") == std::string_view::npos) return false;
+    return std::any_of(routes.data(), &by,
+                       [&](const route& each) { return http::may_be_read_as(path, each.path, each.subtree); });
+}
+
 } // namespace
 
 snapshot::snapshot(config::settings settings, std::vector<service> services)
@@ -75,10 +87,11 @@ base::result<destination> snapshot::find(const http::request_head& head) const {
     const auto [to, path] = locate(head);
     if (to == nullptr) return fail(fault::no_route, "no such service");
     for (const auto& each : to->routes) {
-        const bool leads_here = each.subtree
-                                    ? path.starts_with(each.path) && path.substr(each.path.size()).starts_with('/')
-                                    : path == each.path;
-        if (!leads_here) continue;
+        if (!leads(each, path)) continue;
+        if (evades(path, to->routes, each))
+            return fail(
+                fault::bad_request,
+                "A path that servers may read as another route's: its escapes or parameters hide it (RFC 3986 2.2)");
         const bool preflight = head.verb == http::method::options && !to->cors_origins.empty();
         if ((each.methods & bit(head.verb)) == 0 && !preflight)
             return fail(fault::method_not_allowed, each.allow.c_str());

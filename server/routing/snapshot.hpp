@@ -92,7 +92,8 @@ public:
     // host, and on every other host for the default service. `host` is the Host field, port and case ignored. Paths are
     // compared as http/path has normalised them, and beneath a subtree sent on so: nothing is routed as one thing and
     // read as another.
-    // fault::no_route or fault::method_not_allowed. OPTIONS passes where the service has CORS.
+    // fault::no_route or fault::method_not_allowed; fault::bad_request beneath a subtree for a path that may be read as
+    // one of another route. OPTIONS passes where the service has CORS.
     base::result<destination> find(const http::request_head&) const;
     // The service that a path or host names, even where its route is unknown: whose metrics and log a refusal belongs
     // to.

@@ -103,7 +103,8 @@ private:
         auto made = settings_of({service_of("iris", {}), service_of("tree", {})});
         made.limits.request_buffer_bytes = config::settings{}.limits.request_buffer_bytes;
         made.services[0].hosts = {"iris.contoso.com"};
-        made.services[1].routes = {{"/v1", "/v1", true, {"GET", "POST"}, false}};
+        made.services[1].routes = {{"/v1/models/iris:predict", "/v1/models/iris:predict", false, {"POST"}, false},
+                                   {"/v1", "/v1", true, {"GET", "POST"}, false}};
         for (auto& service : made.services) service.deployments[0].replicas = {replica_at(replica_.port())};
         return made;
     }

@@ -1,5 +1,6 @@
 #include "fuzz/heads.hpp"
 #include "fuzz/properties.hpp"
+#include "http/path.hpp"
 #include "routing/snapshot.hpp"
 
 #include <algorithm>
@@ -27,7 +28,8 @@ config::route beneath(std::string path, std::string at_replica) {
     return {std::move(path), std::move(at_replica), true, {"GET", "HEAD", "POST", "DELETE"}, false};
 }
 
-// Exact routes before subtrees, longer subtrees before shorter, as the configuration has them.
+// Exact routes before subtrees, longer subtrees before shorter, as the configuration has them. No route has a
+// semicolon: who takes parameters off would be told another path by the configuration itself.
 const std::vector<named_service>& services() {
     static const std::vector<named_service> all{
         {"iris",
@@ -35,7 +37,9 @@ const std::vector<named_service>& services() {
          {exact("/score", "/score"), exact("/swagger.json", "/swagger.json")}},
         {"vision",
          {"vision.contoso.com"},
-         {exact("/v1/health", "/ready"), beneath("/v2/models", "/open"), beneath("/v1/models", "/v1/models")}},
+         {exact("/v1/health", "/ready"), exact("/v1/models/iris:predict", "/guarded"),
+          exact("/v1/models/admin", "/guarded"), beneath("/v1/models/own:er", "/own"), beneath("/v2/models", "/open"),
+          beneath("/v1/models", "/v1/models")}},
         {"secret", {}, {beneath("/admin", "/admin"), exact("/score", "/admin/score")}}};
     return all;
 }
@@ -66,6 +70,7 @@ struct habits {
     bool backslashes = false; // are slashes
     bool parameters = false;  // of a segment are taken off, behind a semicolon
     bool ends_at_nul = false;
+    bool ends_at_query = false; // or at a fragment, though decoded
 };
 
 std::string decoded(std::string_view path) {
@@ -90,6 +95,7 @@ std::string decoded(std::string_view path) {
 std::string read_as(std::string path, const habits& of) {
     for (unsigned n = 0; n < of.decodes; ++n) path = decoded(path);
     if (of.ends_at_nul) path = path.substr(0, path.find('\0'));
+    if (of.ends_at_query) path = path.substr(0, path.find_first_of("?#"));
     if (of.backslashes) std::replace(path.begin(), path.end(), '\\', '/');
     std::vector<std::string> kept;
     bool open = false; // ends with a slash
@@ -165,6 +171,18 @@ std::string path_of(std::string_view head) {
     return std::string(target);
 }
 
+// What http/path says of itself.
+void check_normalised(std::string_view path, std::size_t sent) {
+    must(path.size() <= sent, "a normalised path is no longer than what was sent");
+    std::string room;
+    const auto again = http::normalise_path(path, room);
+    must(again && *again == path, "normalising it once more changes nothing");
+    const auto closed = std::string(path) + '/';
+    for (const std::string_view segment : {"//", "/./", "/../"})
+        must(path.find(segment) == std::string_view::npos && (segment == "//" || !closed.ends_with(segment)),
+             "it has no empty segment and no dot segment");
+}
+
 } // namespace
 
 void routing(input bytes) {
@@ -172,6 +190,7 @@ void routing(input bytes) {
     const auto found = find(given);
     http::request_head head;
     if (!found || !head.parse(*found, limits)) return;
+    if (head.path.starts_with('/')) check_normalised(head.path, path_of(*found).size());
     const auto to = world().find(head);
     if (!to) return;
 
@@ -182,7 +201,8 @@ void routing(input bytes) {
     for (const habits& each :
          {habits{}, habits{.decodes = 1}, habits{.decodes = 2, .backslashes = true}, habits{.backslashes = true},
           habits{.decodes = 1, .backslashes = true}, habits{.decodes = 1, .parameters = true},
-          habits{.parameters = true}, habits{.decodes = 1, .ends_at_nul = true}}) {
+          habits{.parameters = true}, habits{.decodes = 1, .ends_at_nul = true},
+          habits{.decodes = 1, .ends_at_query = true}}) {
         // Who does not decode takes an escape for what it is: another path, with a route or none.
         if (each.decodes == 0 && path_of(*found).find('%') != std::string::npos) continue;
         const auto meant = look_up(read_as(path_of(*found), each), head.host);

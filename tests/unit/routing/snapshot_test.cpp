@@ -221,6 +221,52 @@ TEST_CASE("routes are what the service says, subtrees with the rest of the path"
     CHECK(refused.error().detail == std::string("POST, DELETE"));
 }
 
+TEST_CASE("no escape or parameter leads around a route within a subtree") {
+    const auto where = make_snapshot({{"iris",
+                                       {"iris.contoso.com"},
+                                       {{"/v1/models/iris:predict", "/p", false, {"POST"}, false},
+                                        {"/v1/a;b/c", "/abc", false, {"POST"}, false},
+                                        {"/v1/admin", "/admin", false, {"POST"}, false},
+                                        {"/v1/own:er", "/own", true, {"POST"}, false},
+                                        {"/v1", "/all", true, {"GET"}, false}}}});
+    struct row {
+        std::string path, to;
+    };
+    const std::vector<row> rows{
+        {"/v1/models/iris%3Apredict", "bad_request"},
+        {"/v1/models/iris%3Apredict;x", "bad_request"},
+        {"/v1/models;y/iris:predict", "bad_request"},
+        {"/v1/models%3By;z/iris%3Apredict%3Bx", "bad_request"},
+        {"/v1/models/iris:predict%3Fx", "bad_request"},
+        {"/v1/models/iris:predict%23", "bad_request"},
+        {"/v1/models/iris:predict;x%3Fy", "bad_request"},
+        {"/v1/admin;x", "bad_request"},
+        {"/v1/admin;", "bad_request"},
+        {"/v1/admin%3Bx=y", "bad_request"},
+        {"/v1/a%3Bb/c", "bad_request"},
+        {"/v1/a%3Bb;x/c%3B", "bad_request"},
+        {"/v1/own%3Aer/x", "bad_request"},
+        {"/v1/own:er;x/y", "bad_request"},
+        {"/v1/own%3Aer%3Bx/", "bad_request"},
+        {"/v1/own%3Aer", "iris /all/own%3Aer"}, // not beneath it
+        {"/v1/models/iris%3Apredicts", "iris /all/models/iris%3Apredicts"},
+        {"/v1/models/rose%3Apredict", "iris /all/models/rose%3Apredict"},
+        {"/v1/models/iris;predict", "iris /all/models/iris;predict"},
+        {"/v1/admins;x", "iris /all/admins;x"},
+        {"/v1/admi%20n", "iris /all/admi%20n"},
+        {"/v1/%C3%A9;a", "iris /all/%C3%A9;a"},
+        {"/v1/x;/admin", "iris /all/x;/admin"},
+        {"/v1/own:er/a%3Ab;c", "method_not_allowed"}, // it is the route's own
+        {"/v1/a;b/c", "method_not_allowed"},
+        {"/v2/admin;x", "no_route"},
+    };
+    for (const auto& row : rows) {
+        INFO(row.path);
+        CHECK(routed(request(row.path, "iris.contoso.com", http::method::get), where) == row.to);
+        CHECK(routed(request("/api/v1/service/iris" + row.path, "a", http::method::get), where) == row.to);
+    }
+}
+
 TEST_CASE("OPTIONS is for services with CORS, and origins are compared whole") {
     const auto where = make_snapshot(
         {{"closed", {}}, {"open", {}, config::service{}.routes, {"https://a.example", "https://b.example:8443"}}});
