@@ -45,6 +45,5 @@ inline constexpr auto unreserved_characters = letters_and_digits_and("-._~"); //
 // RFC 3986 3.2.2 reg-name, but for the comma, which would join two hosts to one, and for escapes: no name of the DNS
 // has any, and who decodes them sees another host than who does not.
 inline constexpr auto host_characters = letters_and_digits_and("-._~!$&'()*+;=");
-inline constexpr auto address_characters = letters_and_digits_and("-._~!$&'()*+;=:"); // IP-literal, within its brackets
 
 } // namespace scoregate::http

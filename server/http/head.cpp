@@ -1,5 +1,6 @@
 #include "http/head.hpp"
 
+#include "base/network.hpp"
 #include "http/characters.hpp"
 #include "http/path.hpp"
 
@@ -29,13 +30,17 @@ bool is_port(std::string_view digits) {
     return digits.empty() || (ec == std::errc{} && end == all);
 }
 
+// In brackets stands nothing but an IPv6 address: who takes the brackets off any other name sees another host.
+// IPvFuture (RFC 3986 3.2.2) is no address that anyone has.
+bool is_bracketed(std::string_view text) { return text.find(':') != std::string_view::npos && base::parse_ip(text); }
+
 // host [":" port] (RFC 9110 7.2): a name or address that is not empty, a port that there is or none behind the colon.
 bool is_host(std::string_view text) {
     const bool address = text.starts_with('[');
     const auto end = address ? text.find(']') : text.find(':');
     if (address && end == std::string_view::npos) return false;
     const auto name = text.substr(0, end).substr(address ? 1 : 0);
-    if (name.empty() || !all_of(name, address ? address_characters : host_characters)) return false;
+    if (address ? !is_bracketed(name) : name.empty() || !all_of(name, host_characters)) return false;
     const auto port = end == std::string_view::npos ? std::string_view{} : text.substr(end + (address ? 1 : 0));
     return port.empty() || (port.front() == ':' && is_port(port.substr(1)));
 }
@@ -292,14 +297,13 @@ result<void> request_head::parse_request_line(std::string_view line) {
             const auto path_begin = target.find_first_of("/?");
             authority_ = target.substr(0, path_begin);
             target = path_begin == std::string_view::npos ? std::string_view("/") : target.substr(path_begin);
-            if (authority_.empty() || target.front() != '/')
-                return fail(fault::bad_request,
-                            "An absolute request target without authority or path (RFC 9112 3.2.2)");
+            if (authority_.empty())
+                return fail(fault::bad_request, "An absolute request target without authority (RFC 9112 3.2.2)");
         } else if (verb != method::options || target != "*")
             return fail(fault::bad_request, "The request target does not begin with a slash (RFC 9112 3.2.1)");
     }
     const auto mark = target.find('?');
-    path = target.substr(0, mark);
+    path = mark == 0 ? "/" : target.substr(0, mark); // an empty one of the absolute-form is the root (RFC 9112 3.2.1)
     query = mark == std::string_view::npos ? std::string_view{} : target.substr(mark);
     if (path.front() != '/') return {};
     const auto normalised = normalise_path(path, decoded_path_);

@@ -77,7 +77,7 @@ TEST_CASE("request line: what is refused") {
         {"POST to a relative path", requesting("POST score HTTP/1.1"), "RFC 9112 3.2.1"},
         {"absolute-form of another scheme", requesting("GET ftp://a/score HTTP/1.1"), "RFC 9112 3.2.1"},
         {"absolute-form without authority", requesting("GET http:///score HTTP/1.1"), "RFC 9112 3.2.2"},
-        {"absolute-form without path", requesting("GET http://a?q HTTP/1.1"), "RFC 9112 3.2.2"},
+        {"absolute-form without authority, with a query", requesting("GET http://?q HTTP/1.1"), "RFC 9112 3.2.2"},
         {"absolute-form of another host", requesting("GET http://b/score HTTP/1.1"), "RFC 9112 3.2.2"},
         {"absolute-form of another port", requesting("GET http://a:81/score HTTP/1.1"), "RFC 9112 3.2.2"},
         {"absolute-form with user", head_of({"GET http://u@a/ HTTP/1.1", "Host: u@a"}), "RFC 9112 3.2"},
@@ -108,6 +108,7 @@ TEST_CASE("request line: what is accepted, and how it is taken apart") {
         {"TRACE /score HTTP/1.1", method::other, "/score", ""},
         {"M-SEARCH!#$%&'*+.^_`|~9 / HTTP/1.1", method::other, "/", ""},
         {"GET http://a/score?x HTTP/1.1", method::get, "/score", "?x"},
+        {"GET http://a?x/y HTTP/1.1", method::get, "/", "?x/y"},
         {"GET HTTPS://A HTTP/1.1", method::get, "/", ""},
         {"OPTIONS http://a HTTP/1.1", method::options, "/", ""},
     };
@@ -303,16 +304,18 @@ TEST_CASE("Host: one valid one with HTTP/1.1") {
         {"two, different", head_of({"GET / HTTP/1.1", "Host: a", "hOST: b"}), host},
         {"two with HTTP/1.0", head_of({"GET / HTTP/1.0", "Host: a", "Host: b"}), host},
     };
-    for (const std::string bad :
-         {"",         "a b",     "a, b",    "a/b",           "http://a",    "u@a",          "a#b",  "a?b",
-          "a\\b",     "a:b",     "a:b:c",   "a:80:80",       "a:-1",        ":80",          "[::1", "::1",
-          "[::1]x",   "[::1]:x", "[]",      "a[::1]",        "[::1]]",      "[::1%25eth0]", "a\"b", "<a>",
-          "\xc3\xa9", "a%2db",   "a:65536", "a:99999999999", "[::1]:65536", "a:8 0",        "a:+80"})
+    for (const std::string bad : {"",         "a b",    "a, b",           "a/b",           "http://a",    "u@a",
+                                  "a#b",      "a?b",    "a\\b",           "a:b",           "a:b:c",       "a:80:80",
+                                  "a:-1",     ":80",    "[::1",           "::1",           "[::1]x",      "[::1]:x",
+                                  "[]",       "a[::1]", "[::1]]",         "[::1%25eth0]",  "a\"b",        "<a>",
+                                  "\xc3\xa9", "a%2db",  "a:65536",        "a:99999999999", "[::1]:65536", "a:8 0",
+                                  "a:+80",    "[a]",    "[a.example]:80", "[127.0.0.1]",   "[v1.x:y]",    "[a:b]",
+                                  "[::1:]",   "[:]"})
         rows.push_back({"Host: " + std::string(bad), hosted(bad), host});
     for (const auto& row : rows) check_refused(row);
 
-    for (const std::string good : {"a", "A.Example", "a:80", "a:", "127.0.0.1:8443", "[::1]", "[::1]:8443", "[v1.x:y]",
-                                   "a_b", "xn--e1afmkfd.example", "a.example.", "a:65535"}) {
+    for (const std::string good : {"a", "A.Example", "a:80", "a:", "127.0.0.1:8443", "[::1]", "[::1]:8443",
+                                   "[2001:DB8::10.0.0.7]", "a_b", "xn--e1afmkfd.example", "a.example.", "a:65535"}) {
         INFO(good);
         request_head head;
         const auto bytes = hosted(good);
