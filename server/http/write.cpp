@@ -190,9 +190,20 @@ void write_interim_head(base::buffer& out, const response_head& head) {
     out.append(head.reason);
     out.append("\r\n");
     for (const auto& each : head.fields) {
-        const bool framing = each.id == field_id::connection || each.id == field_id::content_length ||
-                             each.id == field_id::hop_by_hop || each.id == field_id::transfer_encoding;
-        if (!framing && !is_nominated(each, head.nominated)) line(out, each.name, each.value);
+        switch (each.id) {
+        case field_id::access_control:
+        case field_id::azureml_model_deployment:
+        case field_id::client_request_id:
+        case field_id::connection:
+        case field_id::content_length:
+        case field_id::fault_token:
+        case field_id::hop_by_hop:
+        case field_id::request_id:
+        case field_id::transfer_encoding:
+        case field_id::transport_security: continue;
+        default: break;
+        }
+        if (!is_nominated(each, head.nominated)) line(out, each.name, each.value);
     }
     out.append("\r\n");
 }
