@@ -454,6 +454,10 @@ result<void> response_head::parse(std::string_view bytes, const head_limits& lim
         return fail(fault::replica_bad_response, "Content-Length together with Transfer-Encoding");
     keep_alive = minor_version == 1 ? !options.close : options.keep_alive && !options.close;
     const bool bodyless = to == method::head || status < 200 || status == 204 || status == 304;
+    // These may not announce a body (RFC 9112 6.1, RFC 9110 8.6), 304 only the length of another reply's. Should one
+    // come nevertheless, it must not be there for the next request.
+    const bool without = status < 200 || status == 204;
+    if ((without && announced_length.value_or(0) != 0) || ((without || status == 304) && chunked)) keep_alive = false;
     if (bodyless)
         body.how = body_framing::kind::none;
     else if (chunked)

@@ -233,8 +233,8 @@ private:
         bool empty_line_ignored = false, head_parsed = false, expects_continue = false, client_keeps_alive = false;
         bool body_refused = false; // in the middle: where it ends is not known
         bool uploading = false, stop_upload = false, replica_write_failed = false;
-        bool reply_started = false, reply_complete = false, replica_reusable = false;
-        bool reply_head_seen = false;
+        bool reply_started = false, reply_complete = false, reply_head_seen = false;
+        bool replica_reusable = true;                           // by every head of its reply so far
         std::optional<std::chrono::seconds> replica_idle_limit; // as its reply announces it
         // Of the try under way:
         bool reused = false;        // on a connection from the pool

@@ -73,6 +73,7 @@ result<bool> exchange<Stream>::find_reply() {
     }
     now_.model_status = head.status;
     now_.replayable = false;
+    now_.replica_reusable &= head.keep_alive;
     drop_request();
     client_.out.reserve(http::room_for(head) + reply.size() - **end + room_for_framing);
     if (head.status >= 200)
@@ -111,7 +112,6 @@ void exchange<Stream>::begin_reply() {
         now_.passed_on = fault::model_error;
         now_.status = base::status(fault::model_error, mapping());
     }
-    now_.replica_reusable = head.keep_alive;
     now_.replica_idle_limit = head.idle_limit;
     reply_body_ = http::body_decoder(head.body);
     auto& framing = now_.framing;

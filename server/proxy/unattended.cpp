@@ -150,10 +150,10 @@ private:
             }
             in.consume(**end);
             scanned = 0;
+            work_.reusable &= head.keep_alive;
             if (head.status < 200) continue;
             work_.head_seen = true;
             status_ = head.status;
-            work_.reusable = head.keep_alive;
             work_.body = http::body_decoder(head.body);
             return true;
         }

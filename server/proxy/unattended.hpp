@@ -25,9 +25,10 @@ struct unattended_work {
     routing::slot slot;
     std::unique_ptr<upstream::connection> replica;
     http::method verb;
-    bool head_seen = false, reusable = false; // of the reply
-    http::body_decoder body{};                // of the reply, once its head has been seen
-    std::string unread{};                     // of the reply
+    bool head_seen = false;    // of the reply
+    bool reusable = true;      // by every head of the reply so far
+    http::body_decoder body{}; // of the reply, once its head has been seen
+    std::string unread{};      // of the reply
     // False: the replica cannot begin, or finish, without the rest, and is told so.
     bool request_whole = true;
     // False: its reply was no HTTP, and only its end can be waited for.
