@@ -26,6 +26,14 @@ constexpr std::chrono::milliseconds last_request_time{1500};
 // What a client may still send after a reply that ended the connection, so that it can read the reply before a reset.
 constexpr std::chrono::milliseconds linger_time{2000};
 constexpr std::size_t linger_bytes = 1024 * 1024;
+// What a client may take for its next part of a handshake, however many others come: a long round trip.
+constexpr std::chrono::milliseconds round_trip_time{250};
+// How often a handshake waits for its turn on the core: each of two flights is announced, then read.
+constexpr int turns_of_handshake = 4;
+
+bool proxied(core& where) {
+    return where.snapshot()->settings().listen_on.proxy_protocol == config::proxy_protocol::required;
+}
 
 template <class Stream>
 class client final : public open_client {
@@ -70,18 +78,21 @@ public:
     }
 
     bool make_way() override {
-        if (idle_ && arrived()) return false;
+        if (arrived()) return false;
         evicted_ = true;
-        if (idle_) side_.finishing = true; // if a request comes with this moment, its reply says so
+        if (idle_)
+            side_.finishing = true; // if a request comes with this moment, its reply says so
+        else
+            end_handshake();
         waiting_.arm(std::chrono::milliseconds(0));
         cancel();
         return true;
     }
 
     task<> run() {
-        const bool proxied = settings().listen_on.proxy_protocol == config::proxy_protocol::required;
-        if (proxied || Stream::is_tls) begin_handshake();
-        if (proxied) {
+        const bool after_header = proxied(side_.where);
+        if (after_header || Stream::is_tls) begin_handshake();
+        if (after_header) {
             if (!co_await read_proxy_header()) co_return;
         }
         if (!take_place()) co_return;
@@ -135,11 +146,13 @@ private:
 
     // All that comes before the first request: a PROXY header, TLS.
     void begin_handshake() {
-        auto& all = side_.where.handshaking;
-        all.add(*this);
-        const auto most = dealing_.share_of(settings().limits.max_handshakes);
-        if (all.size() > most) side_.where.evict(all, all.size() - most, telemetry::eviction::max_handshakes);
+        side_.where.handshaking.add(*this);
         waiting_.arm(settings().timeouts.handshake);
+    }
+    // Its ClientHello may have been read without OpenSSL having seen it yet: nothing is signed any more. What serves
+    // only (TLS_server_method) fails as a client at once, in whatever state it was.
+    void end_handshake() {
+        if constexpr (Stream::is_tls) SSL_set_connect_state(side_.stream.native_handle());
     }
 
     // Takes exactly the header from the socket: what follows is TLS's or HTTP's. While it is not whole all bytes are
@@ -292,7 +305,7 @@ private:
             const auto told = http::plain_http_on_tls_reply(on.date());
             ::send(stream.socket().native_handle(), told.data(), told.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
         }
-        if (outcome == tls::handshake_outcome::plain_http || stream.refused()) co_await linger();
+        if (!evicted_ && (outcome == tls::handshake_outcome::plain_http || stream.refused())) co_await linger();
         co_return false;
     }
 
@@ -324,12 +337,26 @@ private:
     bool hot_ = false;     // waits for a request with its buffers
 };
 
+// Whether one more may begin; the slowest makes way. While the core is behind they wait for it, and each that was
+// closed for the next would come again: nobody would ever get through.
+bool admit_handshake(core& where, const dealing& of, const base::ip_address& peer) {
+    const auto most = of.share_of(where.snapshot()->settings().limits.max_handshakes);
+    if (where.handshaking.size() < most) return true;
+    const auto patience = round_trip_time + turns_of_handshake * where.lag();
+    if (where.evict(where.handshaking, 1, telemetry::eviction::max_handshakes, patience) == 1) return true;
+    where.refused(telemetry::refusal::max_handshakes, peer);
+    where.release_connection();
+    return false;
+}
+
 task<> serve_tls(core& where, dealing& of, base::tcp_socket socket, base::ip_address peer) {
+    if (!admit_handshake(where, of, peer)) co_return;
     client<tls::stream> one(where, of, peer, std::move(socket), where.tls(), where.buffers);
     co_await one.run();
 }
 
 task<> serve_plain(core& where, dealing& of, base::tcp_socket socket, base::ip_address peer) {
+    if (proxied(where) && !admit_handshake(where, of, peer)) co_return;
     client<base::plain_stream> one(where, of, peer, std::move(socket));
     co_await one.run();
 }

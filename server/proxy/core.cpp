@@ -1,5 +1,6 @@
 #include "proxy/core.hpp"
 
+#include <algorithm>
 #include <ctime>
 #include <string>
 
@@ -13,6 +14,8 @@ std::shared_ptr<const routing::snapshot> own(std::shared_ptr<const routing::snap
     return {what, [kept = std::move(shared)](const routing::snapshot*) {}};
 }
 
+// For each connection that makes way, how many may be found to have bytes that nobody has read: there may be thousands.
+constexpr std::size_t most_passed_over = 64;
 constexpr telemetry::rate_limited::clock::duration between_complaints = std::chrono::seconds(10);
 
 constexpr std::array<std::string_view, telemetry::refusals.size()> why_refused{
@@ -21,6 +24,7 @@ constexpr std::array<std::string_view, telemetry::refusals.size()> why_refused{
     "file descriptors run short: raise the limit of open files or lower limits.max_connections",
     "memory runs short: see limits.max_memory_bytes",
     "listen.proxy_protocol requires a valid PROXY header, from one of trusted_proxies",
+    "limits.max_handshakes is reached, and none of them keeps us waiting",
 };
 
 } // namespace
@@ -44,7 +48,7 @@ core::core(unsigned index, std::shared_ptr<const routing::snapshot> first, tls::
       tls_(std::move(tls)),
       complaints_{telemetry::rate_limited(between_complaints), telemetry::rate_limited(between_complaints),
                   telemetry::rate_limited(between_complaints), telemetry::rate_limited(between_complaints),
-                  telemetry::rate_limited(between_complaints)} {
+                  telemetry::rate_limited(between_complaints), telemetry::rate_limited(between_complaints)} {
     retain_connections();
     write_date();
 }
@@ -68,9 +72,11 @@ base::task<> core::tick() {
     auto next_sweep = beginning;
     for (;;) {
         timer.expires_after(base::deadline_wheel::tick_length);
+        next_tick_ = timer.expiry();
         const auto [ec] = co_await timer.async_wait(base::awaited);
         if (ec) co_return;
         const auto now = std::chrono::steady_clock::now();
+        last_tick_late_ = now - next_tick_;
         wheel.advance(std::chrono::duration_cast<std::chrono::milliseconds>(now - beginning));
         write_date();
         if (log != nullptr) log->flush();
@@ -98,9 +104,14 @@ void core::drain(std::function<void()> done) {
     gate.when_empty(std::move(done));
 }
 
-std::size_t core::evict(waiting_clients& waiting, std::size_t most, telemetry::eviction why) {
+// By the last tick or by the next, if that one is overdue already.
+core::duration core::lag() const { return std::max(last_tick_late_, std::chrono::steady_clock::now() - next_tick_); }
+
+std::size_t core::evict(waiting_clients& waiting, std::size_t most, telemetry::eviction why, duration patience) {
+    const auto before = (std::chrono::steady_clock::now() - patience).time_since_epoch().count();
     std::size_t count = 0;
-    for (auto left = waiting.size(); left != 0 && count < most; --left)
+    for (auto left = std::min(waiting.size(), most + most_passed_over);
+         left != 0 && count < most && waiting.since() <= before; --left)
         if (waiting.evict_first()) ++count;
     metrics.of(why).add(count);
     return count;

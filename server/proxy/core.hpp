@@ -112,8 +112,12 @@ public:
         metrics.connections.sub();
     }
 
-    // Up to `most` of `idle` or `handshaking` make way, who has waited longest first; returns how many.
-    std::size_t evict(waiting_clients& waiting, std::size_t most, telemetry::eviction why);
+    using duration = std::chrono::steady_clock::duration;
+    // How long the loop takes to come round to what is ready. What waits for that does not wait for its client.
+    duration lag() const;
+    // Up to `most` of `idle` or `handshaking` make way, who has waited longest first, and longer than `patience`;
+    // returns how many.
+    std::size_t evict(waiting_clients& waiting, std::size_t most, telemetry::eviction why, duration patience = {});
     // A connection of `whose` is closed at once: counts it and tells in the log, which cannot be flooded.
     void refused(telemetry::refusal why, const base::ip_address& whose);
 
@@ -151,6 +155,8 @@ private:
     std::string date_;
     std::time_t date_second_ = 0;
     bool unready_ = false, draining_ = false;
+    std::chrono::steady_clock::time_point next_tick_ = std::chrono::steady_clock::now();
+    duration last_tick_late_{0};
     std::array<telemetry::rate_limited, telemetry::refusals.size()> complaints_;
     std::atomic<std::size_t> connections_{0};
     boost::intrusive::list<open_client, boost::intrusive::constant_time_size<false>> clients_;

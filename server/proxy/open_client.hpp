@@ -27,8 +27,8 @@ public:
     virtual void drain() = 0;
     // Closes now, whatever is under way.
     virtual void cut() = 0;
-    // Of one that waits: closes, because others need what it takes. False: its client has just sent something, and is
-    // served.
+    // Of one that waits: closes, because others need what it takes. False: its client has sent something that has not
+    // been looked at.
     virtual bool make_way() = 0;
 
     bool over_tls() const { return over_tls_; }
@@ -61,11 +61,14 @@ public:
         publish();
     }
     std::size_t size() const { return size_; }
-    // The first leaves the line and makes way. False if it has to be served instead; somebody is in line.
+    // The first leaves the line and makes way. False if it is we who keep it waiting: then it is the last from now on.
+    // Somebody is in line.
     bool evict_first() {
         auto& first = line_.front();
         first.stop_waiting();
-        return first.make_way();
+        if (first.make_way()) return true;
+        add(first);
+        return false;
     }
     // Since when the first has waited, in ticks of the steady clock, or nobody. Any thread.
     std::int64_t since() const { return since_.load(std::memory_order_relaxed); }

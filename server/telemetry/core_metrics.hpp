@@ -49,9 +49,10 @@ enum class refusal : std::uint8_t {
     descriptors,
     memory,
     proxy_protocol, // no valid header, or from somebody who is not trusted
+    max_handshakes, // and none was slow
 };
-inline constexpr std::array<std::string_view, 5> refusals{"max_connections", "per_ip", "descriptors", "memory",
-                                                          "proxy_protocol"};
+inline constexpr std::array<std::string_view, 6> refusals{"max_connections", "per_ip",         "descriptors",
+                                                          "memory",          "proxy_protocol", "max_handshakes"};
 
 // Why a connection that waited for its client had to make way.
 enum class eviction : std::uint8_t {

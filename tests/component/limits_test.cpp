@@ -1,6 +1,7 @@
 // Connections that are too many, too slow, or come when something runs short: who is refused, who has to make way, and
 // that everybody else goes on.
 #include "component/fixture.hpp"
+#include "support/tls_tamperer.hpp"
 
 #include <poll.h>
 
@@ -13,6 +14,31 @@ namespace {
 
 void wait_for_idle(running_proxy& proxy, std::size_t count) {
     wait_until([&] { return proxy.on_core(0, [&] { return proxy.core(0).idle.size(); }) == count; });
+}
+
+void wait_for_handshakes(running_proxy& proxy, std::size_t count) {
+    wait_until([&] { return proxy.on_core(0, [&] { return proxy.core(0).handshaking.size(); }) == count; });
+}
+
+// The handshake's rest, once the ClientHello has been sent.
+void go_on(tls_tamperer& client) {
+    client.finish([&client](const std::string& flight) {
+        if (flight != client.hello()) client.send(flight);
+    });
+}
+
+// Is closed until somebody has been slow for long enough.
+std::unique_ptr<test_client> come_in(running_proxy& proxy) {
+    std::unique_ptr<test_client> made;
+    wait_until([&] {
+        made = std::make_unique<test_client>(proxy.port(), proxy.terms(), false);
+        try {
+            return made->handshake().empty();
+        } catch (const wire_error&) {
+            return false;
+        }
+    });
+    return made;
 }
 
 // Closed without a word, before TLS.
@@ -71,21 +97,90 @@ TEST_CASE("max_handshakes: the slowest makes way, so that those who do not dawdl
     one_replica world(over::tls, always(ok("{}")), [](config::settings& s) { s.limits.max_handshakes = 2; });
     auto& proxy = world.proxy;
     std::vector<std::unique_ptr<test_client>> slow;
-    for (std::size_t i = 0; i < 20; ++i) {
+    const auto dawdle = [&] {
         slow.push_back(std::make_unique<test_client>(proxy.port(), proxy.terms(), false));
         slow.back()->send_raw(std::string("\x16\x03\x01\x02\x00", 5)); // begins a record and does not go on
-        if (i % 5 != 0) continue;
-        test_client good(proxy.port(), proxy.terms());
-        CHECK(good.ask(post("{}")).status() == 200);
+        wait_for_handshakes(proxy, 2);
+    };
+    slow.push_back(std::make_unique<test_client>(proxy.port(), proxy.terms(), false));
+    wait_for_handshakes(proxy, 1);
+    for (int i = 0; i < 3; ++i) {
+        dawdle();
+        CHECK(come_in(proxy)->ask(post("{}")).status() == 200);
+        wait_for_handshakes(proxy, 1);
     }
-    // In the order they came; the last but one was told to go by the last.
-    for (std::size_t i = 0; i < 18; ++i) CHECK(slow[i]->receive_raw().empty());
-    const auto standing = proxy.on_core(0, [&] { return proxy.core(0).handshaking.size(); });
-    CHECK(standing <= 2);
-    CHECK(standing >= 1);
-    wait_until([&] { return proxy.failed_handshakes(telemetry::handshake_failure::evicted) >= 18; });
-    CHECK(proxy.evicted(eviction::max_handshakes) >= 18);
-    CHECK(proxy.full_handshakes() == 4);
+    for (std::size_t i = 0; i < 3; ++i) CHECK(slow[i]->receive_raw().empty()); // in the order they came
+    wait_until([&] { return proxy.failed_handshakes(telemetry::handshake_failure::evicted) == 3; });
+    CHECK(proxy.evicted(eviction::max_handshakes) == 3);
+    CHECK(proxy.full_handshakes() == 3);
+}
+
+TEST_CASE("max_handshakes: those that wait for us do not make way for more of them") {
+    one_replica world(over::tls, always(ok("{}")), [](config::settings& s) { s.limits.max_handshakes = 2; });
+    auto& proxy = world.proxy;
+    std::vector<std::unique_ptr<tls_tamperer>> clients;
+    proxy.on_core(0, [&] { // which sees all of them at once
+        for (int i = 0; i < 20; ++i) {
+            clients.push_back(std::make_unique<tls_tamperer>(proxy.port()));
+            clients.back()->send(clients.back()->hello());
+        }
+    });
+    for (std::size_t i = 0; i < 2; ++i) go_on(*clients[i]);
+    wait_until([&] { return proxy.refused(refusal::max_handshakes) == 18; });
+    CHECK(proxy.evicted(eviction::max_handshakes) == 0);
+    CHECK(proxy.full_handshakes() == 2);
+}
+
+TEST_CASE("a handshake whose client has gone on does not make way, and is finished") {
+    one_replica world(over::tls, always(ok("{}")));
+    auto& proxy = world.proxy;
+    tls_tamperer quick(proxy.port());
+    wait_for_handshakes(proxy, 1);
+    tls_tamperer silent(proxy.port());
+    wait_for_handshakes(proxy, 2);
+    const auto evicted = proxy.on_core(0, [&] {
+        quick.send(quick.hello());
+        return proxy.core(0).evict(proxy.core(0).handshaking, 5, eviction::memory);
+    });
+    CHECK(evicted == 1);
+    go_on(quick);
+    CHECK(silent.end().clean);
+    CHECK(proxy.full_handshakes() == 1);
+}
+
+TEST_CASE("nothing is signed for a handshake that has made way, though its ClientHello has been read") {
+    one_replica world(over::tls, always(ok("{}")));
+    auto& proxy = world.proxy;
+    auto& core = proxy.core(0);
+    const auto hello = tls_tamperer(proxy.port()).hello();
+    wait_until([&] { return proxy.failed_handshakes(telemetry::handshake_failure::closed) == 1; });
+    test_client client(proxy.port(), proxy.terms(), false);
+    wait_for_handshakes(proxy, 1);
+    event evicted;
+    // Comes between the read and what was waiting for it: until then there are bytes, and it does not make way.
+    const std::function<void()> evict = [&] {
+        if (core.evict(core.handshaking, 1, eviction::memory) == 1)
+            evicted.set();
+        else
+            core.post(evict);
+    };
+    proxy.on_core(0, [&] {
+        client.send_raw(hello);
+        core.post(evict);
+    });
+    evicted.wait();
+    CHECK(client.receive_raw().empty());
+    CHECK(proxy.failed_handshakes(telemetry::handshake_failure::evicted) == 1);
+}
+
+TEST_CASE("a core that has been busy knows how far it is behind") {
+    one_replica world(over::tls, always(ok("{}")));
+    const auto lag = world.proxy.on_core(0, [&] {
+        const auto begin = std::chrono::steady_clock::now();
+        wait_until([&] { return std::chrono::steady_clock::now() > begin + 200ms; });
+        return world.proxy.core(0).lag();
+    });
+    CHECK(lag > 100ms); // a tick is 50 ms
 }
 
 TEST_CASE("a finished handshake is none in progress") {

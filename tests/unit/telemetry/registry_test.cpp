@@ -262,6 +262,7 @@ TEST_CASE("connections that were refused, that made way, and what for") {
     two.of(refusal::memory).add(4);
     two.of(refusal::proxy_protocol).add(5);
     two.of(refusal::per_ip).add(20);
+    one.of(refusal::max_handshakes).add(9);
     one.of(eviction::max_connections).add(6);
     two.of(eviction::max_handshakes).add(7);
     one.of(eviction::memory).add(8);
@@ -272,7 +273,8 @@ TEST_CASE("connections that were refused, that made way, and what for") {
           "scoregate_connections_refused_total{reason=\"per_ip\"} 22\n"
           "scoregate_connections_refused_total{reason=\"descriptors\"} 3\n"
           "scoregate_connections_refused_total{reason=\"memory\"} 4\n"
-          "scoregate_connections_refused_total{reason=\"proxy_protocol\"} 5\n");
+          "scoregate_connections_refused_total{reason=\"proxy_protocol\"} 5\n"
+          "scoregate_connections_refused_total{reason=\"max_handshakes\"} 9\n");
     CHECK(family(text, "scoregate_connections_evicted_total") ==
           "scoregate_connections_evicted_total{reason=\"max_connections\"} 6\n"
           "scoregate_connections_evicted_total{reason=\"max_handshakes\"} 7\n"
