@@ -78,11 +78,11 @@ public:
     }
 
     bool make_way() override {
-        if (arrived()) return false;
+        if (!lingering_ && arrived()) return false;
         evicted_ = true;
         if (idle_)
             side_.finishing = true; // if a request comes with this moment, its reply says so
-        else
+        else if (!lingering_)
             end_handshake();
         waiting_.arm(std::chrono::milliseconds(0));
         cancel();
@@ -270,6 +270,7 @@ private:
         side_.out.release();
         side_.reply.release();
         side_.stream.release_buffers();
+        side_.where.idle.add(*this);
         waiting_.arm(linger_time);
         for (std::size_t dropped = 0; !ec && dropped < linger_bytes && !waiting_.fired();) {
             const auto room = in.writable();
@@ -277,6 +278,7 @@ private:
             ec = failed;
             dropped += n;
         }
+        stop_waiting();
         waiting_.disarm();
     }
 

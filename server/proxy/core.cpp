@@ -24,7 +24,7 @@ constexpr std::array<std::string_view, telemetry::refusals.size()> why_refused{
     "file descriptors run short: raise the limit of open files or lower limits.max_connections",
     "memory runs short: see limits.max_memory_bytes",
     "listen.proxy_protocol requires a valid PROXY header, from one of trusted_proxies",
-    "limits.max_handshakes is reached, and none of them keeps us waiting",
+    "limits.max_handshakes is reached, and none of them has been slow",
 };
 
 } // namespace

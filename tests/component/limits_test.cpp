@@ -220,6 +220,20 @@ TEST_CASE("max_connections: whoever has been idle longest makes way for a new co
     CHECK(proxy.refused(refusal::max_connections) == 0);
 }
 
+TEST_CASE("max_connections: who was refused and does not go makes way like who is idle") {
+    one_replica world(over::tls, always(ok("{}")), [](config::settings& s) { s.limits.max_connections = 1; });
+    auto& proxy = world.proxy;
+    const auto stay =
+        GENERATE(as<std::string>{}, "G", std::string("\x16\x05\x00\x00\x01x", 6)); // HTTP, another version
+    test_client refused(proxy.port(), proxy.terms(), false);
+    refused.send_raw(stay);
+    wait_for_idle(proxy, 1);
+    test_client client(proxy.port(), proxy.terms());
+    CHECK(client.ask(post("{}")).status() == 200);
+    CHECK(proxy.evicted(eviction::max_connections) == 1);
+    CHECK(proxy.refused(refusal::max_connections) == 0);
+}
+
 TEST_CASE("max_connections: over several cores, the idle one is found wherever it is") {
     one_replica world(
         over::plain, always(ok("{}")), [](config::settings& s) { s.limits.max_connections = 2; }, 2);
