@@ -233,13 +233,13 @@ private:
                 side_.where.idle.add(*this);
                 idle_ = true;
                 const auto [ec] = co_await stream.socket().async_wait(base::tcp_socket::wait_read, awaited);
-                idle_ = false;
-                stop_waiting();
                 const bool expired = waiting_.fired();
                 waiting_.disarm();
                 // A request may have come with the last tick: a close now would reset it.
                 const bool ended = side_.finishing && served_ && !evicted_;
                 if ((ec || expired) && (ended || !arrived())) co_return false;
+                // Half a TLS record is no request yet. Whoever has nothing under way makes way first.
+                if (!evicted_) side_.where.idle.add(*this);
             }
             in.reserve();
             const auto room = in.writable();
@@ -247,6 +247,8 @@ private:
             waiting_.arm(hot_ ? std::min(hot_time, keep_alive()) : side_.where.snapshot()->settings().timeouts.header);
             const auto [ec, n] = co_await stream.async_read_some(asio::buffer(room.data(), room.size()), awaited);
             waiting_.disarm();
+            stop_waiting();
+            idle_ = false;
             if (ec == asio::error::operation_aborted && hot_) {
                 hot_ = false;
                 continue;
@@ -334,7 +336,7 @@ private:
     base::deadline waiting_; // handshake, idleness, lingering
     connections_by_address::place place_;
     bool served_ = false, lingering_ = false;
-    bool idle_ = false;    // waits for a request without buffers
+    bool idle_ = false;    // waits for a request, and stands in line
     bool evicted_ = false; // was told to make way
     bool hot_ = false;     // waits for a request with its buffers
 };

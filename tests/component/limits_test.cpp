@@ -234,6 +234,41 @@ TEST_CASE("max_connections: who was refused and does not go makes way like who i
     CHECK(proxy.refused(refusal::max_connections) == 0);
 }
 
+TEST_CASE("max_connections: half a TLS record keeps no place, though others make way before it") {
+    one_replica world(over::tls, always(ok("{}")), [](config::settings& s) { s.limits.max_connections = 2; });
+    auto& proxy = world.proxy;
+    auto& idle = proxy.core(0).idle;
+    tls_tamperer half(proxy.port());
+    half.finish();
+    wait_for_idle(proxy, 1);
+    test_client other(proxy.port(), proxy.terms());
+    wait_for_idle(proxy, 2);
+    const auto begin = [&](const std::string& bytes) {
+        const auto since = idle.since();
+        half.send(bytes);
+        wait_until([&] { return idle.since() != since; });
+        CHECK(proxy.on_core(0, [&] { return idle.size(); }) == 2);
+    };
+    const auto whole = half.seal(get("/")), next = half.seal(get("/"));
+    begin(whole.substr(0, 10));
+    test_client third(proxy.port(), proxy.terms());
+    CHECK(other.wait_for_end() == tests::ending::clean);
+    half.send(whole.substr(10));
+    CHECK(half.read_text().starts_with("HTTP/1.1 200"));
+
+    wait_for_idle(proxy, 2);
+    CHECK(third.ask(get("/")).status() == 200); // now it has been idle for less long
+    wait_for_idle(proxy, 2);
+    begin(next.substr(0, 10));
+    CHECK(third.ask(get("/")).status() == 200);
+    wait_for_idle(proxy, 2);
+    test_client fourth(proxy.port(), proxy.terms());
+    CHECK(half.end().clean);
+    CHECK(third.ask(get("/")).status() == 200);
+    CHECK(proxy.evicted(eviction::max_connections) == 2);
+    CHECK(proxy.refused(refusal::max_connections) == 0);
+}
+
 TEST_CASE("max_connections: over several cores, the idle one is found wherever it is") {
     one_replica world(
         over::plain, always(ok("{}")), [](config::settings& s) { s.limits.max_connections = 2; }, 2);
