@@ -367,17 +367,13 @@ task<> serve_plain(core& where, dealing& of, base::tcp_socket socket, base::ip_a
 
 } // namespace
 
-void adopt_client(core& where, dealing& of, const arrival& one, adoption how) {
+void adopt_client(core& where, dealing& of, const arrival& one) {
     base::tcp_socket socket(where.where());
     error_code ec;
     // The family only matters for what Asio would open itself.
     socket.assign(base::tcp::v6(), one.descriptor, ec);
     if (ec) {
         ::close(one.descriptor);
-        return where.release_connection();
-    }
-    if (how == adoption::in_place_of_idle && where.evict(where.idle, 1, telemetry::eviction::max_connections) == 0) {
-        where.refused(telemetry::refusal::max_connections, one.peer);
         return where.release_connection();
     }
     socket.set_option(base::tcp::no_delay(true), ec);
@@ -387,6 +383,20 @@ void adopt_client(core& where, dealing& of, const arrival& one, adoption how) {
         base::spawn(where.where(), where.gate, serve_tls(where, of, std::move(socket), one.peer));
     else
         base::spawn(where.where(), where.gate, serve_plain(where, of, std::move(socket), one.peer));
+}
+
+void adopt_in_place_of_idle(core& where, dealing& of, const arrival& one, std::size_t tried) {
+    if (where.evict(where.idle, 1, telemetry::eviction::max_connections) == 1) return adopt_client(where, of, one);
+    where.release_connection();
+    // In a burst many come before it shows that the idle ones here are used up.
+    for (auto next = where.index() + 1; ++tried < of.cores.size(); ++next) {
+        core& other = *of.cores[next % of.cores.size()];
+        if (other.idle.since() == waiting_clients::nobody) continue;
+        other.promise_connection();
+        return other.post([&other, &of, one, tried] { adopt_in_place_of_idle(other, of, one, tried); });
+    }
+    where.refused(telemetry::refusal::max_connections, one.peer);
+    ::close(one.descriptor);
 }
 
 } // namespace scoregate::proxy

@@ -19,10 +19,10 @@ struct arrival {
     entrance through;
 };
 
-// In place of an idle connection: one of the core's makes way, or the new one is refused.
-enum class adoption : std::uint8_t { usual, in_place_of_idle };
-
 // Takes the descriptor and serves the connection until it ends. It has been promised. The core's thread.
-void adopt_client(core& where, dealing& of, const arrival&, adoption);
+void adopt_client(core& where, dealing& of, const arrival&);
+// The same, but an idle one makes way for it: of this core, or of the next that has any; `tried` cores had none. If
+// nobody has, it is refused.
+void adopt_in_place_of_idle(core& where, dealing& of, const arrival&, std::size_t tried = 0);
 
 } // namespace scoregate::proxy

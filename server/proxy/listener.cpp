@@ -147,11 +147,13 @@ void listener::deal(const arrival& one) {
     if (full && idlest == nullptr) return refuse(refusal::max_connections);
     core* const to = full ? idlest : least;
     to->promise_connection();
-    const auto how = full ? adoption::in_place_of_idle : adoption::usual;
+    const auto adopt = [to, full, &of = to_, one] {
+        full ? adopt_in_place_of_idle(*to, of, one) : adopt_client(*to, of, one);
+    };
     if (to == &on_)
-        adopt_client(on_, to_, one, how);
+        adopt();
     else
-        to->post([to, &of = to_, one, how] { adopt_client(*to, of, one, how); });
+        to->post(adopt);
 }
 
 } // namespace scoregate::proxy

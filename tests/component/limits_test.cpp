@@ -288,6 +288,34 @@ TEST_CASE("max_connections: over several cores, the idle one is found wherever i
     CHECK(proxy.evicted(eviction::max_connections) == 4);
 }
 
+TEST_CASE("max_connections: a burst finds the idle ones of all cores") {
+    one_replica world(
+        over::plain, always(ok("{}")), [](config::settings& s) { s.limits.max_connections = 4; }, 2);
+    auto& proxy = world.proxy;
+    std::vector<std::unique_ptr<test_client>> clients;
+    const auto come = [&] {
+        clients.push_back(std::make_unique<test_client>(proxy.port(), proxy.terms()));
+        return clients.back().get();
+    };
+    const auto idle_on = [&](unsigned core) {
+        return proxy.on_core(core, [&] { return proxy.core(core).idle.size(); });
+    };
+    for (unsigned i = 0; i < 4; ++i) {
+        CHECK(come()->ask(post("{}")).status() == 200);
+        wait_until([&] { return idle_on(i % 2) == i / 2 + 1; });
+    }
+    CHECK(clients[0]->ask(post("{}")).status() == 200); // the second core has who is idle longest
+    wait_until([&] { return idle_on(0) == 2; });
+    proxy.on_core(1, [&] { // which has two, and does not get to them before all are dealt to it
+        for (int i = 0; i < 4; ++i) come();
+        wait_until([&] { return proxy.core(1).open_connections() == 6; });
+    });
+    for (std::size_t i = 4; i < 8; ++i) CHECK(clients[i]->ask(post("{}")).status() == 200);
+    for (std::size_t i = 0; i < 4; ++i) CHECK(clients[i]->wait_for_end() == tests::ending::clean);
+    CHECK(proxy.evicted(eviction::max_connections) == 4);
+    CHECK(proxy.refused(refusal::max_connections) == 0);
+}
+
 TEST_CASE("max_connections: if none is idle the new connection is closed, and the others go on") {
     const auto what = GENERATE(over::tls, over::plain);
     INFO(to_string(what));
