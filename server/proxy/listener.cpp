@@ -133,7 +133,6 @@ void listener::deal(const arrival& one) {
         on_.refused(why, one.peer); // first: who sees the end may look at the count
         ::close(one.descriptor);
     };
-    if (one.descriptor >= to_.most_descriptors) return refuse(refusal::descriptors);
     if (to_.short_of_memory.load(std::memory_order_relaxed)) return refuse(refusal::memory);
     std::size_t open = 0;
     core* least = nullptr;
@@ -142,6 +141,12 @@ void listener::deal(const arrival& one) {
         open += each->open_connections();
         if (least == nullptr || each->open_connections() < least->open_connections()) least = each;
         if (each->idle.since() < (idlest == nullptr ? waiting_clients::nobody : idlest->idle.since())) idlest = each;
+    }
+    if (one.descriptor >= to_.most_descriptors) {
+        // There is no place to change while this one has its number: the next that comes gets in.
+        if (idlest != nullptr)
+            idlest->post([idlest] { idlest->evict(idlest->idle, 1, telemetry::eviction::descriptors); });
+        return refuse(refusal::descriptors);
     }
     const bool full = open >= to_.most_connections;
     if (full && idlest == nullptr) return refuse(refusal::max_connections);

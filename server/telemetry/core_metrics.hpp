@@ -59,8 +59,10 @@ enum class eviction : std::uint8_t {
     max_connections, // it was idle for the longest time
     max_handshakes,  // its handshake was the slowest
     memory,
+    descriptors, // it was idle for the longest time
 };
-inline constexpr std::array<std::string_view, 3> evictions{"max_connections", "max_handshakes", "memory"};
+inline constexpr std::array<std::string_view, 4> evictions{"max_connections", "max_handshakes", "memory",
+                                                           "descriptors"};
 
 struct alignas(64) core_metrics {
     gauge connections;            // client connections open now

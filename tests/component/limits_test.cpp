@@ -390,11 +390,16 @@ TEST_CASE("while memory is short new connections are closed at once, and the ope
 TEST_CASE("descriptors: the last of them are not for clients, and the very last not for replicas") {
     one_replica world(over::plain, always(ok("{}")));
     auto& proxy = world.proxy;
-    test_client client(proxy.port(), proxy.terms());
+    test_client idle(proxy.port(), proxy.terms()), client(proxy.port(), proxy.terms());
+    CHECK(idle.ask(get("/")).status() == 200);
+    wait_for_idle(proxy, 2);
     CHECK(client.ask(get("/")).status() == 200);
+    wait_for_idle(proxy, 2);
     proxy.on_core(0, [&] { proxy.dealing().most_descriptors = 3; });
     CHECK(closed_at_once(proxy));
     CHECK(proxy.refused(refusal::descriptors) == 1);
+    CHECK(idle.wait_for_end() == tests::ending::clean); // the next gets in
+    CHECK(proxy.evicted(eviction::descriptors) == 1);
     CHECK(client.ask(post("{}")).status() == 200);
 
     one_replica other(over::plain, always(ok("{}")));

@@ -266,6 +266,7 @@ TEST_CASE("connections that were refused, that made way, and what for") {
     one.of(eviction::max_connections).add(6);
     two.of(eviction::max_handshakes).add(7);
     one.of(eviction::memory).add(8);
+    two.of(eviction::descriptors).add(10);
     const core_metrics* const cores[] = {&one, &two};
     auto text = prometheus_text({.cores = cores, .short_of_memory = true});
     CHECK(family(text, "scoregate_connections_refused_total") ==
@@ -278,7 +279,8 @@ TEST_CASE("connections that were refused, that made way, and what for") {
     CHECK(family(text, "scoregate_connections_evicted_total") ==
           "scoregate_connections_evicted_total{reason=\"max_connections\"} 6\n"
           "scoregate_connections_evicted_total{reason=\"max_handshakes\"} 7\n"
-          "scoregate_connections_evicted_total{reason=\"memory\"} 8\n");
+          "scoregate_connections_evicted_total{reason=\"memory\"} 8\n"
+          "scoregate_connections_evicted_total{reason=\"descriptors\"} 10\n");
     CHECK(family(text, "scoregate_overload_state") == "scoregate_overload_state{resource=\"descriptors\"} 0\n"
                                                       "scoregate_overload_state{resource=\"memory\"} 1\n");
     text = prometheus_text({.cores = cores, .short_of_descriptors = true});
