@@ -8,13 +8,15 @@ namespace scoregate::app {
 namespace {
 
 // What a reload reads again.
-std::vector<std::string> read_again(const config::settings& settings, const std::string& services_folder) {
-    std::vector<std::string> files{std::filesystem::absolute(settings.file).string(), services_folder};
+std::vector<std::string> read_again(const config::settings& settings, const config::services_folder& services) {
+    std::vector<std::string> files{std::filesystem::absolute(settings.file).string(), services.path};
+    for (const auto& each : services.files) files.push_back(each.path);
     const auto add = [&files](const auto& path) {
         if (path) files.push_back(*path);
     };
     add(settings.ticket_keys_dir);
     add(settings.admin.token_file);
+    if (settings.client_ca) files.push_back(settings.client_ca->file);
     for (const auto& each : settings.certificates) {
         for (const auto* path : {&each.certificate, &each.key, &each.secret}) files.push_back(*path);
         for (const auto* name : {"cert.pem", "key.pem", "tls.crt", "tls.key"})
@@ -28,14 +30,14 @@ std::vector<std::string> read_again(const config::settings& settings, const std:
     return files;
 }
 
-void judge_user(checked& found, const config::settings& settings, const std::string& services_folder) {
+void judge_user(checked& found, const config::settings& settings, const config::services_folder& services) {
     if (!settings.user) return;
     auto known = find_account(*settings.user);
     if (!known) {
         found.problems.push_back({settings.file, "/user", known.error()});
         return;
     }
-    for (const auto& each : unreadable_for(*known, read_again(settings, services_folder)))
+    for (const auto& each : unreadable_for(*known, read_again(settings, services)))
         found.warnings.push_back(
             each + " cannot be read by user " + known->name +
             ", so that no reload will take what changes in it: let that user read it, or its group");
@@ -62,7 +64,7 @@ checked check(const config::source& source) {
     for (const auto* more : {&found.keys.problems, &trust.problems})
         found.problems.insert(found.problems.end(), more->begin(), more->end());
     found.warnings.insert(found.warnings.end(), found.keys.warnings.begin(), found.keys.warnings.end());
-    if (settings) judge_user(found, *settings, text.services.path);
+    if (settings) judge_user(found, *settings, text.services);
     if (found.problems.empty()) found.settings = std::move(loaded.value);
     return found;
 }
