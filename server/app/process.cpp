@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <unistd.h>
 #include <utility>
 
 namespace scoregate::app {
@@ -74,9 +75,21 @@ exit_code process::run() {
 
 bool process::open_access_log() {
     if (!settings_.access_log.path) return true;
+    // As who it will be: root would follow a link that an intruder has left there with that user's rights, and would
+    // make a file that cannot be opened again.
+    std::optional<acting_as> other;
+    if (account_ && ::geteuid() == 0) other.emplace(*account_);
+    if (other && !*other) {
+        telemetry::log().error("cannot open the access log as user {}: in a container it needs the capabilities "
+                               "SETUID and SETGID",
+                               account_->name);
+        return false;
+    }
     auto opened = telemetry::access_log::open({*settings_.access_log.path, core_count_});
     if (!opened) {
-        telemetry::log().error("{}", opened.error());
+        telemetry::log().error("{}{}", opened.error(),
+                               account_ ? "; it, or the folder it is made in, has to be that of user " + account_->name
+                                        : "");
         return false;
     }
     access_log_ = std::move(*opened);

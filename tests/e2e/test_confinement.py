@@ -1,4 +1,5 @@
 """What a running scoregate has given up: another user, new privileges, system calls, core dumps."""
+import json
 import os
 import pathlib
 import pwd
@@ -9,6 +10,8 @@ import tempfile
 
 import pytest
 
+import pem
+from process import wait_until
 from replica import Replica
 from scoregate import BINARY, Scoregate, configuration, service
 
@@ -64,6 +67,13 @@ def core_limits(pid):
     return line.split()[4:6]
 
 
+def nobodys(path):
+    """A folder of the user that scoregate becomes."""
+    path.mkdir()
+    shutil.chown(path, "nobody")
+    return path
+
+
 def serving(gate):
     gate.stderr.wait_for("serves with")
     return gate
@@ -94,9 +104,10 @@ def test_it_goes_on_as_another_user(run, echoing, ecdsa, folder):
     for name in ("certificate", "key"):
         shutil.copy(getattr(ecdsa, name), folder / f"{name}.pem")
     (folder / "key.pem").chmod(0o600)
+    logs = nobodys(folder / "logs")
     settings = configuration({"stream": service(echoing.url)}, ecdsa, user="nobody", workers=2)
     settings |= {"sslCertPemFile": str(folder / "certificate.pem"), "sslKeyPemFile": str(folder / "key.pem"),
-                 "access_log": {"path": str(folder / "access.log")}}
+                 "access_log": {"path": str(logs / "access.log")}}
     gate = serving(run(settings, ecdsa))
     nobody = pwd.getpwnam("nobody")
     for each in status_of(gate.pid):
@@ -112,16 +123,59 @@ def test_it_goes_on_as_another_user(run, echoing, ecdsa, folder):
     reloaded = gate.reload()
     assert reloaded.status == 422 and "key.pem" in reloaded.body.decode()
     assert gate.request("POST", PATH, b"still").body == b"still"
+    rotated = (logs / "access.log").rename(logs / "access.log.1")
+    gate.signal(signal.SIGUSR1)
+    wait_until((logs / "access.log").exists)
     gate.stop()
-    assert len((folder / "access.log").read_text().splitlines()) == 2
+    files = (rotated, logs / "access.log")
+    assert sum(len(each.read_text().splitlines()) for each in files) == 2
+    assert {each.owner() for each in files} == {"nobody"}
+
+
+@needs_root
+def test_root_opens_no_access_log_by_the_user_s_links(run, echoing, folder):
+    """Who has become the user gets nothing of root's appended to, nor made, at the next start."""
+    logs = nobodys(folder / "logs")
+    mine = folder / "root.conf"
+    mine.write_text("root's\n")
+    settings = configuration({"stream": service(echoing.url)}, None, allowInsecureConnections=True, user="nobody",
+                             access_log={"path": str(logs / "access.log")})
+    for target in (mine, folder / "root.new"):
+        (logs / "access.log").unlink(missing_ok=True)
+        (logs / "access.log").symlink_to(target)
+        gate = run(settings)
+        assert gate.wait() == 1
+        gate.stderr.wait_for("cannot open the access log .*: Permission denied; it, or the folder it is made in, has to "
+                             "be that of user nobody")
+    assert mine.read_text() == "root's\n"
+    assert not (folder / "root.new").exists()
+
+
+@needs_root
+def test_what_a_reload_will_not_be_able_to_read_is_told(folder, ecdsa):
+    folders = {name: folder / name for name in ("services", "clients")}
+    for each in folders.values():
+        each.mkdir(mode=0o755)
+    authority = pem.Authority(folders["clients"]).ca
+    one = folders["services"] / "one.json"
+    one.write_text(json.dumps(service("http://127.0.0.1:1")))
+    settings = configuration({}, ecdsa, user="nobody", client_ca={"file": str(authority)}, services_dir=str(folders["services"]))
+    (folder / "scoregate.json").write_text(json.dumps(settings))
+    for each in (authority, one):
+        each.chmod(0o644)
+    told = check(folder / "scoregate.json").stderr
+    assert str(authority) not in told and str(one) not in told
+    for each in (authority, one):
+        each.chmod(0o600)
+    told = check(folder / "scoregate.json").stderr
+    for each in (authority, one):
+        assert f"{each} cannot be read by user nobody" in told
 
 
 @needs_root
 def test_one_user_follows_another(run, echoing, ecdsa, folder):
     """The new process starts as root and takes over from one that runs as the user."""
-    meeting = folder / "meeting"
-    meeting.mkdir()
-    shutil.chown(meeting, "nobody")
+    meeting = nobodys(folder / "meeting")
     settings = configuration({"stream": service(echoing.url)}, None, allowInsecureConnections=True, user="nobody")
     takeover = ("--takeover", meeting / "socket")
     first = serving(run(settings, arguments=takeover))
