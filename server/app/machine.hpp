@@ -4,11 +4,18 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 namespace scoregate::app {
 
-// Cores by affinity and by the cgroup's CPU quota (rounded up), at least 1.
-unsigned usable_cores();
+// Where the kernel tells of this process. Limits are those of its cgroup (v2) and of all that it is in, as far up as
+// can be seen: with a cgroup namespace of its own that is one, without it every slice of systemd's.
+struct kernel_files {
+    std::string proc = "/proc", cgroups = "/sys/fs/cgroup";
+};
+
+// Cores by affinity and by the least CPU quota (rounded up), at least 1.
+unsigned usable_cores(const kernel_files& = {});
 
 // Raises the soft limit of open files to the hard one and returns it.
 std::size_t raise_open_files();
@@ -22,8 +29,13 @@ std::size_t connections_for(std::size_t open_files);
 int descriptors_for_clients(std::size_t open_files);
 int descriptors_for_replicas(std::size_t open_files);
 
-// Nine tenths of the memory that the cgroup (v2) lets its processes have; empty if that is not limited.
-std::optional<std::uint64_t> memory_of_cgroup();
+struct memory_limit {
+    std::uint64_t bytes = 0; // nine tenths of what the file says
+    std::string file;
+};
+
+// The least of what cgroups allow; empty if none limits it.
+std::optional<memory_limit> memory_of_cgroups(const kernel_files& = {});
 
 // Private keys lie in this process's memory, so it leaves no core dump and no other process of its user may read it
 // (PR_SET_DUMPABLE, prctl(2)). SCOREGATE_CORE_DUMPS=1 in the environment leaves both possible, for who looks for a

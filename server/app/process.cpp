@@ -39,7 +39,7 @@ process::process(config::source source, checked found, succession before)
       held_bodies_(std::make_shared<proxy::held_bodies>()),
       insecure_(settings_.allow_insecure_connections),
       before_(std::move(before)),
-      cgroup_memory_(memory_of_cgroup()),
+      cgroup_memory_(memory_of_cgroups()),
       drain_timer_(where()) {
     tls_.adopt(std::move(found.tls), settings_);
     keys_.adopt(std::move(found.keys), settings_);

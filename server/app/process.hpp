@@ -6,6 +6,7 @@
 #include "app/bind.hpp"
 #include "app/found_sockets.hpp"
 #include "app/handover_port.hpp"
+#include "app/machine.hpp"
 #include "app/memory_watch.hpp"
 #include "base/background.hpp"
 #include "config/load.hpp"
@@ -106,6 +107,7 @@ private:
     // When something runs short (process_overload.cpp).
     base::task<> watch_resources();
     std::optional<std::uint64_t> most_memory() const;
+    void tell_most_memory() const;
     void watch_memory(std::chrono::steady_clock::time_point now);
     void watch_descriptors();
 
@@ -161,7 +163,7 @@ private:
     std::unique_ptr<control::admin_server> admin_;
     std::vector<std::thread> threads_;
     int most_replica_descriptors_ = 0;
-    std::optional<std::uint64_t> cgroup_memory_;
+    std::optional<memory_limit> cgroup_memory_;
     memory_watch memory_;
     std::chrono::steady_clock::time_point reminded_at_{}, trimmed_at_{};
     std::uint64_t refused_for_descriptors_ = 0;

@@ -30,10 +30,22 @@ void make_room(proxy::core& core) {
 
 std::optional<std::uint64_t> process::most_memory() const {
     const auto& set = reloader_.running().limits.max_memory_bytes;
-    return set ? set : cgroup_memory_;
+    if (set || !cgroup_memory_) return set;
+    return cgroup_memory_->bytes;
+}
+
+void process::tell_most_memory() const {
+    const auto most = most_memory();
+    if (!most)
+        telemetry::log().info("memory: neither limits.max_memory_bytes nor a cgroup (v2) limits it");
+    else if (reloader_.running().limits.max_memory_bytes)
+        telemetry::log().info("memory: limited to {} bytes by limits.max_memory_bytes", *most);
+    else
+        telemetry::log().info("memory: limited to {} bytes, 90 % of {}", *most, cgroup_memory_->file);
 }
 
 base::task<> process::watch_resources() {
+    tell_most_memory();
     base::tick_timer timer(where());
     for (;;) {
         timer.expires_after(between_looks);

@@ -1,0 +1,77 @@
+#include "app/machine.hpp"
+#include "support/certificates.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <filesystem>
+
+using namespace scoregate;
+namespace fs = std::filesystem;
+
+namespace {
+
+// What the kernel would show, in a folder.
+struct kernel {
+    app::kernel_files files() const { return {(folder.path() / "proc").string(), cgroup("").string()}; }
+    fs::path cgroup(const std::string& path) const { return folder.path() / ("cgroup" + path); }
+    void belongs_to(const std::string& path) {
+        write("proc/self/cgroup", "1:name=systemd:/elsewhere\n0::" + path + "\n");
+    }
+    void limit(const std::string& path, const std::string& name, const std::string& value) {
+        write("cgroup" + path + '/' + name, value + '\n');
+    }
+    void write(const std::string& file, const std::string& text) {
+        fs::create_directories((folder.path() / file).parent_path());
+        folder.write(file, text);
+    }
+    tests::pem_directory folder;
+};
+
+} // namespace
+
+TEST_CASE("memory is limited by the cgroup that allows least, the own one or one above") {
+    kernel at;
+    at.belongs_to("/system.slice/scoregate.service");
+    CHECK_FALSE(app::memory_of_cgroups(at.files())); // no such files: version 1, or none
+    at.limit("/system.slice/scoregate.service", "memory.max", "max");
+    at.limit("/system.slice", "memory.max", "max"); // the root of the hierarchy has none
+    CHECK_FALSE(app::memory_of_cgroups(at.files()));
+
+    const auto least = [&at](const std::string& path, std::uint64_t bytes) {
+        const auto found = app::memory_of_cgroups(at.files());
+        REQUIRE(found);
+        CHECK(found->bytes == bytes);
+        CHECK(found->file == at.cgroup(path) / "memory.max");
+    };
+    at.limit("/system.slice/scoregate.service", "memory.max", "1000000");
+    least("/system.slice/scoregate.service", 900000);
+    at.limit("/system.slice", "memory.max", "500000");
+    least("/system.slice", 450000);
+    at.limit("/system.slice", "memory.max", "2000000");
+    least("/system.slice/scoregate.service", 900000);
+    at.limit("/elsewhere", "memory.max", "1000"); // another's
+    least("/system.slice/scoregate.service", 900000);
+}
+
+TEST_CASE("in a container the limit is at the root of what can be seen") {
+    kernel at;
+    at.limit("", "memory.max", "1000000");
+    // A namespace of its own; a path of the host's that is not mounted; one outside of the namespace; no cgroup at all.
+    const auto path = GENERATE("/", "/kubepods/pod1/c2", "/../other", "");
+    at.belongs_to(path);
+    const auto found = app::memory_of_cgroups(at.files());
+    REQUIRE(found);
+    CHECK(found->bytes == 900000);
+}
+
+TEST_CASE("cores are those of the least quota, its own or one above, rounded up") {
+    kernel at;
+    at.belongs_to("/a/b");
+    const auto all = app::usable_cores(at.files());
+    at.limit("/a/b", "cpu.max", "max 100000");
+    at.limit("/a", "cpu.max", "100000000 100000");
+    CHECK(app::usable_cores(at.files()) == all);
+    at.limit("/a", "cpu.max", "50000 100000");
+    CHECK(app::usable_cores(at.files()) == 1);
+    if (all < 2) WARN("there is one core: not tested what limits it");
+}
