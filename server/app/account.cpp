@@ -1,7 +1,6 @@
 #include "app/account.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
@@ -26,7 +25,31 @@ std::optional<unsigned> number_in(std::string_view text) {
     return number;
 }
 
-using room = std::array<char, 16384>; // for what an entry of the databases points to
+// What an entry of the databases points to: a group that a directory serves may have thousands of members.
+constexpr std::size_t usual_room = 16 * 1024, most_room = 16 * 1024 * 1024;
+
+// Empty: there is no such entry; the error says why that is not known.
+template <class T>
+using looked_up = boost::system::result<std::optional<T>, std::string>;
+
+// `ask` is one of getpwnam_r(3) and its like, `take` makes of an entry what outlives it.
+template <class T, class Entry, class Ask, class Take>
+looked_up<T> look_up(Ask ask, Take take) {
+    std::vector<char> room(usual_room);
+    for (;;) {
+        Entry entry{}, *found = nullptr;
+        const int wrong = ask(&entry, room.data(), room.size(), &found);
+        if (found != nullptr) return std::optional<T>(take(*found));
+        if (wrong == EINTR) continue;
+        if (wrong == ERANGE && room.size() < most_room) {
+            room.resize(room.size() * 2);
+            continue;
+        }
+        for (const int none : {0, ENOENT, ESRCH, EBADF, EPERM}) // as the manual has it: it depends on the database
+            if (wrong == none) return std::optional<T>();
+        return looked_up<T>(boost::system::in_place_error, std::strerror(wrong));
+    }
+}
 
 struct user_entry {
     std::string name; // empty: a number that no entry has
@@ -34,24 +57,22 @@ struct user_entry {
     std::optional<gid_t> group;
 };
 
-std::optional<user_entry> find_user(const std::string& name) {
-    room bytes;
-    passwd entry{}, *found = nullptr;
-    if (::getpwnam_r(name.c_str(), &entry, bytes.data(), bytes.size(), &found) == 0 && found != nullptr)
-        return user_entry{entry.pw_name, entry.pw_uid, entry.pw_gid};
+looked_up<user_entry> find_user(const std::string& name) {
+    const auto take = [](const passwd& entry) { return user_entry{entry.pw_name, entry.pw_uid, entry.pw_gid}; };
+    auto named = look_up<user_entry, passwd>([&](auto... room) { return ::getpwnam_r(name.c_str(), room...); }, take);
     const auto number = number_in(name);
-    if (!number) return std::nullopt;
-    if (::getpwuid_r(*number, &entry, bytes.data(), bytes.size(), &found) == 0 && found != nullptr)
-        return user_entry{entry.pw_name, entry.pw_uid, entry.pw_gid};
-    return user_entry{"", *number, std::nullopt};
+    if (!number || (named && *named)) return named;
+    auto numbered = look_up<user_entry, passwd>([&](auto... room) { return ::getpwuid_r(*number, room...); }, take);
+    if (numbered && !*numbered) numbered->emplace(user_entry{"", *number, std::nullopt});
+    return numbered;
 }
 
-std::optional<gid_t> find_group(const std::string& name) {
-    room bytes;
-    group entry{}, *found = nullptr;
-    if (::getgrnam_r(name.c_str(), &entry, bytes.data(), bytes.size(), &found) == 0 && found != nullptr)
-        return entry.gr_gid;
-    return number_in(name);
+looked_up<gid_t> find_group(const std::string& name) {
+    auto named = look_up<gid_t, group>([&](auto... room) { return ::getgrnam_r(name.c_str(), room...); },
+                                       [](const group& entry) { return entry.gr_gid; });
+    const auto number = number_in(name);
+    if (named && *named) return named;
+    return number ? looked_up<gid_t>(number) : named;
 }
 
 std::vector<gid_t> groups_of(const std::string& user, gid_t own) {
@@ -79,7 +100,11 @@ boost::system::result<account, std::string> find_account(const std::string& writ
     };
     const auto colon = written.find(':');
     const auto name = written.substr(0, colon);
-    const auto user = find_user(name);
+    const auto known = find_user(name);
+    if (!known)
+        return refused("the user \"" + name + "\" cannot be looked up (" + known.error() +
+                       "): see what `getent passwd " + name + "` says");
+    const auto& user = *known;
     if (!user)
         return refused("\"" + name +
                        "\" is no user of this machine: make one, such as `useradd --system "
@@ -88,7 +113,11 @@ boost::system::result<account, std::string> find_account(const std::string& writ
     account found{written, user->user, 0, {}};
     if (colon != written.npos) {
         const auto group_name = written.substr(colon + 1);
-        const auto group = find_group(group_name);
+        const auto grouped = find_group(group_name);
+        if (!grouped)
+            return refused("the group \"" + group_name + "\" cannot be looked up (" + grouped.error() +
+                           "): see what `getent group " + group_name + "` says");
+        const auto& group = *grouped;
         if (!group)
             return refused("\"" + group_name + "\" is no group of this machine: correct the name, or leave it out");
         found.group = *group;

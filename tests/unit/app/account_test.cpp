@@ -8,6 +8,8 @@
 #include <functional>
 #include <grp.h>
 #include <pwd.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -57,6 +59,41 @@ TEST_CASE("a name, a number, and a group of one's own choice") {
     CHECK(std::find(grouped.groups.begin(), grouped.groups.end(), daemon->gr_gid) != grouped.groups.end());
     CHECK(std::find(grouped.groups.begin(), grouped.groups.end(), gid_t{0}) == grouped.groups.end());
     CHECK(app::find_account("54321:54322")->group == 54322);
+}
+
+TEST_CASE("an entry of any size is read, and what cannot be looked up is not taken for missing") {
+    if (!is_root()) {
+        WARN("only root can put another /etc/group in place: not tested");
+        return;
+    }
+    const tests::pem_directory folder;
+    const auto group_of_members = [&folder](std::size_t bytes) {
+        std::string line = "crowd:x:4711:first";
+        while (line.size() < bytes) line += ",another_member";
+        return folder.write("group", line + '\n');
+    };
+    // 99: this machine does not let it.
+    const auto with = [](const std::string& groups, const std::function<int()>& tried) {
+        return apart([&] {
+            if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+                ::mount(groups.c_str(), "/etc/group", nullptr, MS_BIND, nullptr) != 0)
+                return 99;
+            return tried();
+        });
+    };
+    const auto large = with(group_of_members(100'000), [] {
+        const auto found = app::find_account("nobody:crowd");
+        return found && found->group == 4711 ? 0 : 1;
+    });
+    if (large == 99) {
+        WARN("mounts are not permitted: not tested");
+        return;
+    }
+    CHECK(large == 0);
+    CHECK(with(group_of_members(20'000'000), [] {
+              const auto found = app::find_account("nobody:crowd");
+              return found.has_error() && found.error().find("cannot be looked up") != std::string::npos ? 0 : 1;
+          }) == 0);
 }
 
 TEST_CASE("becoming another is for good, in every id and group") {
