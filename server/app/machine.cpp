@@ -27,7 +27,7 @@ std::vector<std::string> cgroup_files(const kernel_files& at, const std::string&
     if (path == "/" || path.starts_with("/..")) path.clear();
     std::vector<std::string> files;
     for (;; path.erase(path.rfind('/'))) {
-        files.push_back(at.cgroups + path + '/' + name);
+        files.push_back(std::string(at.cgroups).append(path).append(1, '/').append(name));
         if (path.empty()) return files;
     }
 }
