@@ -30,7 +30,7 @@ process::process(config::source source, checked found, succession before)
       prober_(where(), assembly_),
       names_(where()),
       tls_(where(), files_, core_count_,
-           [this](std::vector<tls::ssl_ctx_ptr> contexts) { publish(std::move(contexts)); }),
+           [this](auto contexts, auto connections) { publish(std::move(contexts), connections); }),
       keys_(where(), files_, [this] { reloader_.publish_again(); }),
       reloader_(where(), files_, source_, settings_, found.content, std::move(found.trust), tls_, keys_, assembly_,
                 names_, [this](std::shared_ptr<const routing::snapshot> next) { publish(std::move(next)); }),
@@ -187,14 +187,16 @@ void process::publish(std::shared_ptr<const routing::snapshot> next) {
     if (std::exchange(insecure_, insecure) != insecure) open_scoring_port();
 }
 
-void process::publish(std::vector<tls::ssl_ctx_ptr> contexts) {
+void process::publish(std::vector<tls::ssl_ctx_ptr> contexts, control::open_connections connections) {
     if (cores_.empty()) {
         first_contexts_ = std::move(contexts);
         return;
     }
     for (std::size_t i = 0; i < cores_.size(); ++i)
-        cores_[i]->post(
-            [&core = *cores_[i], context = std::move(contexts[i])]() mutable { core.adopt(std::move(context)); });
+        cores_[i]->post([&core = *cores_[i], context = std::move(contexts[i]), connections]() mutable {
+            core.adopt(std::move(context));
+            if (connections == control::open_connections::finish) core.finish_tls();
+        });
 }
 
 // The port that does not score any more refuses connections; the cores have been told by then what the other one is.

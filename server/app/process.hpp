@@ -99,7 +99,7 @@ private:
     void core_emptied();
     void cut();
     void publish(std::shared_ptr<const routing::snapshot>);
-    void publish(std::vector<tls::ssl_ctx_ptr>);
+    void publish(std::vector<tls::ssl_ctx_ptr>, control::open_connections);
     void open_scoring_port();
     void settle_scoring_port();
     void reassert_listeners();

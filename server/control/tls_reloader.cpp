@@ -434,7 +434,9 @@ void tls_reloader::publish_contexts() {
         const auto tickets = ticket_folder_ ? shared_tickets_.current() : own_tickets_.current();
         for (auto& context : contexts) context = tls::make_server_context(store, tickets, clients_);
     }
-    publish_(std::move(contexts));
+    const auto trust = clients_ ? clients_->id() : tls::content_digest{};
+    const bool others = std::exchange(published_trust_, trust) != trust;
+    publish_(std::move(contexts), others ? open_connections::finish : open_connections::stay);
 }
 
 } // namespace scoregate::control

@@ -12,9 +12,11 @@
 #include "tls/certificate_check.hpp"
 #include "tls/certificate_store.hpp"
 #include "tls/client_trust.hpp"
+#include "tls/content_digest.hpp"
 #include "tls/expiry.hpp"
 #include "tls/ticket_keys.hpp"
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -45,10 +47,14 @@ tls_material read_tls(const std::vector<config::certificate_files>& pairs,
                       const std::optional<config::client_ca>& client_ca, bool refuse_expired,
                       const std::string& config_file);
 
+// What becomes of connections made under the contexts before. They finish where other clients are trusted now, or
+// otherwise: there is no revocation but this, and who goes on asking would keep what he has shown for ever.
+enum class open_connections : std::uint8_t { stay, finish };
+
 class tls_reloader {
 public:
     // One context for each core; null ones when TLS is off.
-    using publish = std::function<void(std::vector<tls::ssl_ctx_ptr>)>;
+    using publish = std::function<void(std::vector<tls::ssl_ctx_ptr>, open_connections)>;
 
     tls_reloader(base::executor where, base::background& files, unsigned cores, publish out);
 
@@ -113,6 +119,7 @@ private:
     std::optional<config::client_ca> client_ca_;
     std::optional<reload_unit> client_unit_;
     std::shared_ptr<const tls::client_trust> clients_;
+    tls::content_digest published_trust_{}; // its id
     base::background::lane preparing_, ticket_lane_, client_lane_;
     file_watch watch_;
     base::gate looks_;        // units that are just being looked at

@@ -32,7 +32,10 @@ constexpr std::array<std::string_view, telemetry::refusals.size()> why_refused{
 void core::adopt(std::shared_ptr<const routing::snapshot> next) {
     snapshot_ = own(std::move(next));
     retain_connections();
-    if (!snapshot_->settings().allow_insecure_connections) return;
+    if (snapshot_->settings().allow_insecure_connections) finish_tls();
+}
+
+void core::finish_tls() {
     for (auto& client : clients_)
         if (client.over_tls()) client.finish();
 }

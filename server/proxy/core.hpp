@@ -85,6 +85,8 @@ public:
     void adopt(std::shared_ptr<const routing::snapshot> next);
     // For the next handshakes; null when TLS is off. Connections that are open keep theirs.
     void adopt(tls::ssl_ctx_ptr next) { tls_ = std::move(next); }
+    // Connections over TLS get no further request: idle ones close, busy ones after their reply.
+    void finish_tls();
     // Readiness off: GET / says so; everything is still served.
     void turn_unready() { unready_ = true; }
     // Idle connections close after a moment in which their next request is still answered, busy ones after their

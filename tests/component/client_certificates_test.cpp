@@ -116,6 +116,37 @@ TEST_CASE("a client without a good certificate is refused, told and counted") {
     CHECK(counted(handshake_failure::certificate_refused) == 2);
 }
 
+TEST_CASE("a connection that finishes has no further request, and one in clear beside it goes on") {
+    event go;
+    one_replica world(over::tls, [&](conversation& with) {
+        for (;;) {
+            const auto asked = with.read_request();
+            if (asked.first_line.find("?slow") != std::string::npos) go.wait();
+            with.send(ok("{}"));
+        }
+    });
+    auto& proxy = world.proxy;
+    proxy.ask_for_certificates(trusting(contoso(), demand::request));
+    const auto robot = client_of(contoso(), "robot");
+    auto terms = proxy.terms();
+    terms.shown = &robot;
+    client_terms clear;
+    clear.tls = false;
+    test_client idle(proxy.port(), terms), slow(proxy.port(), terms);
+    test_client plain(proxy.port(proxy::entrance::http), clear);
+    CHECK(idle.ask(post("{}")).status() == 200);
+    CHECK(plain.ask(post("{}")).status() == 200);
+    slow.send(request("POST", score + "?slow", "", "{}"));
+    world.replica.request(2); // it has come
+
+    proxy.finish_tls();
+    CHECK(idle.wait_for_end() == ending::clean);
+    go.set();
+    CHECK(slow.read_reply().field("connection") == "close");
+    CHECK(slow.wait_for_end() == ending::clean);
+    CHECK(plain.ask(post("{}")).status() == 200);
+}
+
 TEST_CASE("a certificate without its key opens nothing") {
     one_replica world(over::tls, tell);
     auto& proxy = world.proxy;

@@ -75,6 +75,21 @@ def test_only_certificates_of_the_authority_get_in_and_the_replica_is_told(start
     assert score(gate, robot).status == 200
 
 
+def test_who_is_not_trusted_any_more_does_not_go_on(start, clients, told, tmp_path):
+    """An open connection ends with the change, so that nobody stays who he was for as long as he keeps asking."""
+    url, seen = told
+    (tmp_path / "others").mkdir()
+    others = pem.Authority(tmp_path / "others")
+    gate = start({"iris": service(url)}, client_ca={"file": str(clients.ca), "mode": "require"})
+    with gate.tls_socket(with_certificate(gate, clients.issue("robot.contoso.com"))) as kept:
+        assert exchange(kept, "POST", "/api/v1/service/iris/score", b"{}", keep=True).status == 200
+        clients.ca.write_text(others.ca.read_text())
+        kept.settimeout(PATIENCE)
+        assert kept.recv(1) == b""  # by close_notify: an end without it is an error
+    assert len(seen) == 1
+    assert score(gate, with_certificate(gate, others.issue("robot.contoso.com"))).status == 200
+
+
 def test_a_file_that_is_no_good_is_told_by_check(tmp_path, ecdsa):
     file = tmp_path / "clients.pem"
     file.write_text(pem.self_signed(tmp_path).certificate.read_text().replace("CERTIFICATE", "CERTIFICAT"))

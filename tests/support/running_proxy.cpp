@@ -131,6 +131,10 @@ void running_proxy::ask_for_certificates(std::shared_ptr<const tls::client_trust
     serve(store_);
 }
 
+void running_proxy::finish_tls() {
+    for (unsigned i = 0; i < cores_.size(); ++i) on_core(i, [&] { cores_[i]->finish_tls(); });
+}
+
 void running_proxy::switch_to(over what) {
     through_ = what == over::tls ? proxy::entrance::https : proxy::entrance::http;
     serve(store_);

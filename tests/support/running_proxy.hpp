@@ -56,6 +56,7 @@ public:
     // The same for new certificates, and for the other port.
     void serve(std::shared_ptr<const tls::certificate_store>);
     void ask_for_certificates(std::shared_ptr<const tls::client_trust>);
+    void finish_tls();
     void switch_to(over);
     // Lets time pass for the health of replicas, as control::health_prober does (which does not run here).
     void advance(std::chrono::steady_clock::time_point now) const;

@@ -51,7 +51,8 @@ struct fixture {
     std::string file;
     asio::io_context io{1};
     std::vector<std::vector<tls::ssl_ctx_ptr>> contexts;
-    tls_reloader tls{io.get_executor(), background, 1, [this](auto next) { contexts.push_back(std::move(next)); }};
+    tls_reloader tls{io.get_executor(), background, 1,
+                     [this](auto next, auto) { contexts.push_back(std::move(next)); }};
     key_reloader keys{io.get_executor(), background, [this] { reload->publish_again(); }};
     discovery names{io.get_executor()};
     assembly build{1};

@@ -72,7 +72,11 @@ struct fixture {
     tests::pem_directory folder;
     base::asio::io_context io{1};
     std::vector<std::vector<tls::ssl_ctx_ptr>> published;
-    tls_reloader reload{io.get_executor(), background, 2, [this](auto next) { published.push_back(std::move(next)); }};
+    std::vector<open_connections> connections; // what became of them, each time
+    tls_reloader reload{io.get_executor(), background, 2, [this](auto next, auto open) {
+                            published.push_back(std::move(next));
+                            connections.push_back(open);
+                        }};
     config::certificate_files files;
     base::background background; // ends first
 };
@@ -361,4 +365,8 @@ TEST_CASE("the authorities of clients come from their file, and a broken one cha
     at.reload.adopt({}, next);
     CHECK_FALSE(at.reload.clients());
     CHECK(asked() == SSL_VERIFY_NONE);
+
+    // Who was let in by other terms does not go on; another certificate of ours is no reason.
+    using enum open_connections;
+    CHECK(at.connections == std::vector{stay, finish, finish, finish, stay, finish, finish});
 }
