@@ -45,7 +45,7 @@ def begin(start, quick_replica):
 
 
 def test_the_page_has_every_state():
-    assert {*MOST_BYTES, "collected"} == {*STATES}
+    assert {*MOST_BYTES, "collected", "renegotiation"} == {*STATES}
 
 
 @pytest.mark.parametrize("state", MOST_BYTES)
@@ -84,6 +84,14 @@ def test_each_is_ended_by_its_limit(begin):
         for flood in [floods.enter_context(Flood(state, gate, 100)) for state in MOST_BYTES if state != "fast_upload"]:
             flood.wait_ended()
         wait_connections(gate, 0)
+
+
+def test_an_attempt_to_renegotiate_is_the_last(begin):
+    gate = begin(timeouts=PATIENT)
+    with GoodClients(gate) as good, Flood("renegotiation", gate, 1000) as flood:
+        flood.wait_ended()
+        good.wait_served()
+    wait_connections(gate, 0)
 
 
 def test_a_slow_body_ends_and_one_that_keeps_the_rate_goes_on(begin):
