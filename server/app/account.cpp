@@ -152,13 +152,13 @@ std::optional<std::string> become(const account& wanted) {
 acting_as::acting_as(const account& one) : own_user_(::geteuid()), own_group_(::getegid()) {
     const int count = ::getgroups(0, nullptr);
     own_groups_.resize(static_cast<std::size_t>(std::max(count, 0)));
-    acts_ = own_user_ == 0 && ::getgroups(count, own_groups_.data()) == count &&
-            ::setgroups(one.groups.size(), one.groups.data()) == 0 && ::setegid(one.group) == 0 &&
-            ::seteuid(one.user) == 0;
+    changed_ = own_user_ == 0 && ::getgroups(count, own_groups_.data()) == count &&
+               ::setgroups(one.groups.size(), one.groups.data()) == 0;
+    acts_ = changed_ && ::setegid(one.group) == 0 && ::seteuid(one.user) == 0;
 }
 
 acting_as::~acting_as() {
-    if (own_user_ != 0) return;
+    if (!changed_) return;
     // Back to what it came from, which the saved ids allow; with rights that are half another's it must not go on.
     if (::seteuid(own_user_) != 0 || ::setegid(own_group_) != 0 ||
         ::setgroups(own_groups_.size(), own_groups_.data()) != 0)

@@ -40,6 +40,7 @@ private:
     uid_t own_user_;
     gid_t own_group_;
     std::vector<gid_t> own_groups_;
+    bool changed_ = false; // anything, to be taken back
     bool acts_ = false;
 };
 

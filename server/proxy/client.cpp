@@ -62,11 +62,7 @@ public:
 
     void finish() override {
         side_.finishing = true;
-        if (exchange_.busy() || lingering_) return;
-        if (served_)
-            cancel();
-        else
-            waiting_.arm(linger_time); // a connection that was accepted may still bring its first request
+        if (idle_) waiting_.arm(drain_time()); // other waits are over before, or know by then
     }
     void drain() override {
         // A wait that is hot ends sooner than this, and the one after it knows that there is a drain.
@@ -103,7 +99,7 @@ public:
         waiting_.disarm();
         evicted_ = false; // it was quicker
         auto end = ending::keep_alive;
-        while (end == ending::keep_alive && !(side_.finishing && served_)) {
+        while (end == ending::keep_alive) {
             const bool more = co_await next_request();
             if (!more) break;
             end = co_await exchange_.serve();
@@ -217,13 +213,12 @@ private:
         auto& in = side_.in;
         auto& stream = side_.stream;
         const auto keep_alive = [this]() -> std::chrono::milliseconds {
-            if (side_.where.draining()) return drain_time();
+            if (side_.where.draining() || side_.finishing) return drain_time();
             return settings().timeouts.keep_alive;
         };
         hot_ = true;
         if (in.empty()) co_await asio::post(side_.where.where(), awaited); // see exchange::read_reply_head
         while (in.empty()) {
-            if (side_.finishing && served_) co_return false;
             if (!hot_ && !stream.buffered()) {
                 in.release();
                 side_.out.release();
@@ -236,8 +231,7 @@ private:
                 const bool expired = waiting_.fired();
                 waiting_.disarm();
                 // A request may have come with the last tick: a close now would reset it.
-                const bool ended = side_.finishing && served_ && !evicted_;
-                if ((ec || expired) && (ended || !arrived())) co_return false;
+                if ((ec || expired) && !arrived()) co_return false;
                 // Half a TLS record is no request yet. Whoever has nothing under way makes way first.
                 if (!evicted_) side_.where.idle.add(*this);
             }

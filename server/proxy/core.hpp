@@ -80,12 +80,11 @@ public:
     void release_connection() { connections_.fetch_sub(1, std::memory_order_relaxed); }
 
     // This core's thread from here on.
-    // Requests under way finish by what they began with. If TLS is off in `next`, connections over it get no further
-    // request.
+    // Requests under way finish by what they began with. If TLS is off in `next`, finish_tls().
     void adopt(std::shared_ptr<const routing::snapshot> next);
     // For the next handshakes; null when TLS is off. Connections that are open keep theirs.
     void adopt(tls::ssl_ctx_ptr next) { tls_ = std::move(next); }
-    // Connections over TLS get no further request: idle ones close, busy ones after their reply.
+    // Connections over TLS end after one more request, or when none has come for a moment.
     void finish_tls();
     // Readiness off: GET / says so; everything is still served.
     void turn_unready() { unready_ = true; }

@@ -157,6 +157,7 @@ task<result<bool>> exchange<Stream>::read_head() {
     for (;;) {
         auto& in = client_.in;
         if (co_await await_client()) co_return client_failure(too_late);
+        if (!in.has_block()) in.reserve();
         if (in.writable().empty()) in.compact();
         if (in.writable().empty()) in.reserve(snapshot_->head_limits().bytes);
         const auto room = in.writable();
@@ -330,6 +331,12 @@ task<error_code> exchange<Stream>::await_client() {
     co_return ec;
 }
 
+// Whether what cancelled the client's socket only meant the read of the upload, which is to wait without buffers.
+template <class Stream>
+bool exchange<Stream>::was_for_the_upload() const {
+    return !reading_.fired() && !writing_.fired() && given_up().kind == fault::none;
+}
+
 template <class Stream>
 task<result<void>> exchange<Stream>::send_rest_to_client(std::string_view rest, error_code ec) {
     if (!ec && !rest.empty()) {
@@ -340,6 +347,10 @@ task<result<void>> exchange<Stream>::send_rest_to_client(std::string_view rest, 
             const auto [failed, n] = co_await client_.stream.async_write_some(asio::buffer(rest), awaited);
             ec = failed;
             rest.remove_prefix(n);
+            if (ec == asio::error::operation_aborted && was_for_the_upload()) {
+                ec = {};
+                continue;
+            }
             if (!ec) writing_.arm(timeouts().stream_idle); // for each pause, not for the whole
         }
     }
@@ -359,7 +370,7 @@ task<result<void>> exchange<Stream>::send_rest_to_replica(std::string_view rest,
         };
         replica_writing_.arm(pause());
         while (!ec && !rest.empty()) {
-            if (aborted_) ec = asio::error::operation_aborted; // while nothing was awaited
+            if (aborted_ || now_.stop_upload) ec = asio::error::operation_aborted; // while nothing was awaited
             if (ec) break;
             const auto [failed, n] = co_await replica_->async_write_some(asio::buffer(rest), awaited);
             ec = failed;

@@ -128,6 +128,7 @@ private:
     base::task<base::error_code> await_client();
     void trim_client();
     void forsake_client();
+    bool was_for_the_upload() const;
     // Whether the client is still there, while it is not read for anything else (exchange_watch.ipp).
     void watch();
     base::task<> watch_client();

@@ -21,7 +21,7 @@ public:
     open_client(const open_client&) = delete;
     open_client& operator=(const open_client&) = delete;
     virtual ~open_client() { stop_waiting(); }
-    // No further request: closes now if none is under way.
+    // One more request at most, which is answered with Connection: close: it may be on its way.
     virtual void finish() = 0;
     // The core has begun to drain: one more request that is on its way is answered, with Connection: close.
     virtual void drain() = 0;

@@ -199,15 +199,17 @@ void stream::refuse_other_protocol() {
 // A client that has connected and says nothing, or a byte a second, is to cost little: OpenSSL takes 60 KiB when it is
 // first asked, so that is when it can answer.
 bool stream::worth_asking() const {
-    constexpr std::size_t header_size = 5; // RFC 5246 6.2.1: type, version (2), length (2)
+    constexpr std::size_t header_size = 5;        // RFC 5246 6.2.1: type, version (2), length (2)
+    constexpr std::size_t most_of_record = 16384; // RFC 5246 6.2.1, in clear
     constexpr char handshake_record = 22;
     if (socket_error_) return true;
     const auto bytes = in_.readable();
     if (bytes.empty()) return false;
-    if (bytes.front() != handshake_record) return true;
     if (bytes.size() < header_size) return false;
     const auto at = [bytes](std::size_t i) { return static_cast<std::size_t>(static_cast<unsigned char>(bytes[i])); };
-    return bytes.size() >= std::min(header_size + at(3) * 256 + at(4), in_.capacity());
+    const auto length = at(3) * 256 + at(4);
+    const bool no_record = bytes[0] != handshake_record || bytes[1] != SSL3_VERSION_MAJOR || length > most_of_record;
+    return no_record || bytes.size() >= std::min(header_size + length, in_.capacity());
 }
 
 base::task<bool> stream::receive() {
