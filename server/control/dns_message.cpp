@@ -14,6 +14,8 @@ namespace scoregate::control {
 
 namespace {
 
+constexpr std::size_t longest_name = 253; // as text, without the dot at its end
+
 struct srv_reply_free {
     void operator()(ares_srv_reply* of) const { ares_free_data(of); }
 };
@@ -84,8 +86,10 @@ srv_answer read_srv_answer(std::span<const unsigned char> message) {
         std::transform(host.begin(), host.end(), host.begin(),
                        [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
         if (host.ends_with('.')) host.pop_back();
-        // A target "." says that there is no such service (RFC 2782).
-        if (each->priority == lowest && !host.empty()) answer.targets.push_back({std::move(host), each->port});
+        // A target "." says that there is no such service (RFC 2782). What is longer than a name can be (RFC
+        // 1035 2.3.4) is none either; c-ares follows pointers to any length.
+        if (each->priority == lowest && !host.empty() && host.size() <= longest_name)
+            answer.targets.push_back({std::move(host), each->port});
     }
     if (answer.status == ARES_SUCCESS && answer.targets.empty()) answer.status = ARES_ENODATA;
     answer.ttl = std::chrono::seconds(least_ttl(message).value_or(0));

@@ -91,7 +91,7 @@ public:
                 const auto priority = u16(), weight = u16(), port = u16();
                 auto host = name();
                 if (!port || !weight || !host) return std::nullopt;
-                if (!host->empty())
+                if (!host->empty() && host->size() <= 253)
                     all.by_priority[*priority].push_back({*host, static_cast<std::uint16_t>(*port)});
                 else
                     all.by_priority.try_emplace(*priority);
@@ -117,7 +117,7 @@ void read_message(input bytes) {
     auto answer = read_srv_answer(copy);
     must((answer.status == ARES_SUCCESS) == !answer.targets.empty(), "an answer has targets, a failure none");
     for (const auto& each : answer.targets) {
-        must(!each.host.empty() && each.host.size() < 1024, "a target has a name");
+        must(!each.host.empty() && each.host.size() <= 253, "a target has a name");
         must(each.host.find('\0') == std::string::npos, "of text");
     }
     auto targets = answer.targets;

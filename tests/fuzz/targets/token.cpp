@@ -79,6 +79,21 @@ private:
     int descriptor_;
 };
 
+std::string defect_of(std::string_view text) {
+    const unnamed_file file(text);
+    return key_file(file.path()).defect();
+}
+
+// Another text of the same shape.
+std::string masked(std::string_view text) {
+    std::string made(text);
+    for (char& c : made) {
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) c = 'q';
+        if (c >= '0' && c <= '9') c = '7';
+    }
+    return made;
+}
+
 void read_key_file(std::string_view text) {
     const unnamed_file file(text);
     const key_file read(file.path());
@@ -90,9 +105,7 @@ void read_key_file(std::string_view text) {
                       expected.size() <= service_keys::max_key_size && is_b64token(expected);
     must(read.defect().empty() == good, "a key is one word of 32 to 512 characters that a client can send");
     if (!good) {
-        const bool telling = expected.size() >= 8 && read.defect().find(expected) != std::string::npos &&
-                             file.path().find(expected) == std::string::npos;
-        must(!telling, "what is wrong with a key does not show it");
+        must(defect_of(text) == defect_of(masked(text)), "what is wrong with a key does not show it");
         return;
     }
     must(read.key() == expected, "the key is what stands between white space");
