@@ -1,6 +1,7 @@
 #include "control/admin_server.hpp"
 
 #include "auth/bearer.hpp"
+#include "base/network.hpp"
 #include "telemetry/registry.hpp"
 
 #include <boost/beast/core/flat_buffer.hpp>
@@ -106,10 +107,7 @@ bool admin_server::make_room() {
 base::task<> admin_server::serve(base::tcp_socket socket) {
     base::error_code ec;
     const auto peer = socket.remote_endpoint(ec);
-    auto address = peer.address();
-    if (address.is_v6() && address.to_v6().is_v4_mapped())
-        address = boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, address.to_v6());
-    const bool from_loopback = !ec && address.is_loopback();
+    const bool from_loopback = !ec && base::unmapped(peer.address()).is_loopback();
 
     stream peer_stream(std::move(socket));
     beast::flat_buffer buffer;

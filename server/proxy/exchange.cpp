@@ -6,7 +6,6 @@
 #include <boost/asio/post.hpp>
 
 #include <algorithm>
-#include <sys/socket.h>
 
 namespace scoregate::proxy {
 
@@ -307,100 +306,6 @@ void exchange<Stream>::send_copy_of(std::string_view body) {
     }
 }
 
-// A client that makes us wait holds nothing that is not needed for it.
-template <class Stream>
-void exchange<Stream>::trim_client() {
-    if (client_.in.empty()) client_.in.release();
-    if (client_.out.empty()) client_.out.release();
-    client_.stream.release_buffers();
-}
-
-// What the kernel has for a client that does not read would stay there for minutes after the connection has been closed
-// in good order. Not through Asio, which takes the option back when it closes.
-template <class Stream>
-void exchange<Stream>::forsake_client() {
-    const ::linger reset{1, 0};
-    ::setsockopt(client_.stream.socket().native_handle(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-}
-
-template <class Stream>
-task<error_code> exchange<Stream>::await_client() {
-    if (client_.stream.buffered()) co_return error_code{};
-    trim_client();
-    const auto [ec] = co_await client_.stream.socket().async_wait(base::tcp_socket::wait_read, awaited);
-    co_return ec;
-}
-
-// Whether what cancelled the client's socket only meant the read of the upload, which is to wait without buffers.
-template <class Stream>
-bool exchange<Stream>::was_for_the_upload() const {
-    return !reading_.fired() && !writing_.fired() && given_up().kind == fault::none;
-}
-
-template <class Stream>
-task<result<void>> exchange<Stream>::send_rest_to_client(std::string_view rest, error_code ec) {
-    if (!ec && !rest.empty()) {
-        writing_.arm(timeouts().stream_idle);
-        if (client_.out.empty()) client_.out.release();
-        if (!now_.uploading && !now_.watching) trim_client(); // or it is being read
-        while (!ec && !rest.empty()) {
-            const auto [failed, n] = co_await client_.stream.async_write_some(asio::buffer(rest), awaited);
-            ec = failed;
-            rest.remove_prefix(n);
-            if (ec == asio::error::operation_aborted && was_for_the_upload()) {
-                ec = {};
-                continue;
-            }
-            if (!ec) writing_.arm(timeouts().stream_idle); // for each pause, not for the whole
-        }
-    }
-    const auto why = ec ? client_failure("the reply was not read within timeouts.stream_idle_ms") : failure{};
-    if (writing_.fired()) forsake_client();
-    writing_.disarm();
-    if (ec) co_return why;
-    co_return result<void>{};
-}
-
-template <class Stream>
-task<result<void>> exchange<Stream>::send_rest_to_replica(std::string_view rest, error_code ec) {
-    if (!ec && !rest.empty()) {
-        // Once the reply has begun the replica may well wait for a client that does not read.
-        const auto pause = [this] {
-            return now_.reply_started ? timeouts().stream_idle : now_.target->settings.request_timeout;
-        };
-        replica_writing_.arm(pause());
-        while (!ec && !rest.empty()) {
-            if (aborted_ || now_.stop_upload) ec = asio::error::operation_aborted; // while nothing was awaited
-            if (ec) break;
-            const auto [failed, n] = co_await replica_->async_write_some(asio::buffer(rest), awaited);
-            ec = failed;
-            rest.remove_prefix(n);
-            if (!ec) replica_writing_.arm(pause());
-        }
-    }
-    const auto why = ec ? replica_failure(fault::replica_closed) : failure{};
-    replica_writing_.disarm();
-    if (ec) co_return why;
-    co_return result<void>{};
-}
-
-// Which deadline made a wait on the client's socket fail, or that the client did.
-template <class Stream>
-failure exchange<Stream>::client_failure(const char* waited_for) const {
-    if (const auto why = given_up(); why.kind != fault::none) return why;
-    if (reading_.fired() || writing_.fired()) return fail(fault::client_timeout, waited_for);
-    return fail(fault::client_gone);
-}
-
-template <class Stream>
-failure exchange<Stream>::replica_failure(fault otherwise) const {
-    if (upload_failure_.kind != fault::none && !aborted_) return upload_failure_;
-    if (const auto why = given_up(); why.kind != fault::none) return why;
-    if (replica_writing_.fired()) return fail(fault::replica_stalled);
-    if (replica_reading_.fired()) return fail(now_.reply_started ? fault::stream_idle_timeout : fault::request_timeout);
-    return fail(otherwise);
-}
-
 // The error reply, if anybody is left to read it.
 template <class Stream>
 task<> exchange<Stream>::answer(failure why) {
@@ -504,6 +409,7 @@ void exchange<Stream>::record(const failure& why) {
 #include "proxy/exchange_retry.ipp"
 #include "proxy/exchange_slot.ipp"
 #include "proxy/exchange_upload.ipp"
+#include "proxy/exchange_wait.ipp"
 #include "proxy/exchange_watch.ipp"
 
 namespace scoregate::proxy {

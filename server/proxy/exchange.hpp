@@ -37,7 +37,7 @@ struct client_side {
     std::string sni;
     std::string certificate; // the client's, as replicas are told of it; empty: it showed none
     bool resumed;
-    bool finishing;           // no request after the one under way
+    bool finishing;           // the next reply is the last, where none has said so yet
     base::buffer in;          // from the client
     base::buffer out;         // the head that is sent next, with the body's first bytes
     base::buffer reply;       // from the replica
@@ -124,7 +124,8 @@ private:
     base::result<bool> keep_reply();
     void drop_request();
 
-    // Until the client's socket has something, without what is not needed meanwhile.
+    // Waits for the sockets (exchange_wait.ipp). The first: until the client's has something, without what is not
+    // needed meanwhile.
     base::task<base::error_code> await_client();
     void trim_client();
     void forsake_client();
@@ -154,7 +155,7 @@ private:
     base::task<base::result<void>> relay_reply();
     std::string_view next_reply_piece(std::size_t payload, bool last);
 
-    // A send is tried at once by the caller; these wait for what the socket did not take.
+    // A send is tried at once by the caller; these wait for what the socket did not take (exchange_wait.ipp).
     base::task<base::result<void>> send_rest_to_client(std::string_view rest, base::error_code ec);
     base::task<base::result<void>> send_rest_to_replica(std::string_view rest, base::error_code ec);
 

@@ -15,7 +15,7 @@ import pytest
 import pem
 from flood import QuickReplica
 from process import ROOT, Process
-from replica import Replica
+from replica import Replica, echo
 from scoregate import BINARY, Scoregate, configuration, service
 
 
@@ -84,6 +84,13 @@ def replica():
     """A replica whose every byte the test decides."""
     with Replica() as scripted:
         yield scripted
+
+
+@pytest.fixture
+def echoing():
+    """A replica that answers with what it is sent."""
+    with Replica(echo) as answering:
+        yield answering
 
 
 @pytest.fixture(scope="session")

@@ -92,6 +92,10 @@ class Exchange:
             pass
 
 
+def echo(request):
+    request.reply(request.body())
+
+
 class Replica:
     def __init__(self, answer=None, address=("127.0.0.1", 0)):
         """address: the path of a Unix socket, or as of socket.create_server."""

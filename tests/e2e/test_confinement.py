@@ -12,21 +12,10 @@ import pytest
 
 import pem
 from process import wait_until
-from replica import Replica
 from scoregate import BINARY, Scoregate, configuration, service
 
 PATH = "/api/v1/service/stream/score"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-
-
-def echo(request):
-    request.reply(request.body())
-
-
-@pytest.fixture
-def echoing():
-    with Replica(echo) as answering:
-        yield answering
 
 
 @pytest.fixture

@@ -9,21 +9,11 @@ import threading
 import pytest
 
 from process import wait_until
-from replica import Replica
+from replica import Replica, echo
 from scoregate import BINARY, PATIENCE, Scoregate, configuration, exchange, read_reply, send, service
 
 PATH = "/api/v1/service/stream/score"
 GREETING = b"scoregate-handover 1\n"
-
-
-def echo(request):
-    request.reply(request.body())
-
-
-@pytest.fixture
-def echoing():
-    with Replica(echo) as answering:
-        yield answering
 
 
 @pytest.fixture
