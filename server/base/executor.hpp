@@ -1,13 +1,15 @@
-// Concrete Asio types of the data plane: one io_context per core, no strand, no type-erased executor. Awaits return
-// their error_code as the first element of a tuple; nothing throws.
+// Concrete Asio types of the data plane: one io_context per core, no strand, no type-erased executor; and what waits on
+// them, task and awaited.
 #pragma once
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/awaitable.hpp>
+#include "base/awaited.hpp"
+#include "base/task.hpp"
+
+#include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/basic_stream_socket.hpp>
+#include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 namespace scoregate::base {
 
@@ -20,10 +22,5 @@ using tcp_socket = asio::basic_stream_socket<tcp, executor>;
 using tcp_acceptor = asio::basic_socket_acceptor<tcp, executor>;
 using tick_timer =
     asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, executor>;
-
-template <class T = void>
-using task = asio::awaitable<T, executor>;
-
-inline constexpr asio::as_tuple_t<asio::use_awaitable_t<executor>> awaited{};
 
 } // namespace scoregate::base

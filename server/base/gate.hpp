@@ -1,10 +1,11 @@
-// Counts the coroutines of one core, so that a stop can wait for all of them. spawn() is the only co_spawn of the
-// project: what it starts has entered a gate and leaves it when it ends. One thread.
+// Counts the coroutines of one core, so that a stop can wait for all of them. spawn() is the only start of a
+// coroutine in the project: what it starts has entered a gate and leaves it when it ends. One thread.
 #pragma once
 
 #include "base/executor.hpp"
 
-#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/post.hpp>
 
 #include <cstddef>
 #include <exception>
@@ -35,14 +36,27 @@ private:
     std::function<void()> on_empty_;
 };
 
-// Runs `work` on `where` (this thread's io_context). The data plane does not throw; what escapes is a broken invariant
-// and ends the process loudly.
+namespace detail {
+
+inline root_task run_inside(executor where, gate& inside, task<void> work) {
+    std::exception_ptr escaped;
+    try {
+        co_await std::move(work);
+    } catch (...) {
+        escaped = std::current_exception();
+    }
+    inside.leave();
+    if (escaped) asio::post(where, [escaped] { std::rethrow_exception(escaped); });
+}
+
+} // namespace detail
+
+// Runs `work` on `where`: at once if that is this thread's loop, until it first waits. The data plane does not throw;
+// what escapes is a broken invariant and ends the process loudly.
 inline void spawn(executor where, gate& inside, task<void> work) {
     inside.enter();
-    asio::co_spawn(where, std::move(work), [&inside](std::exception_ptr escaped) {
-        inside.leave();
-        if (escaped) std::rethrow_exception(escaped);
-    });
+    asio::dispatch(where,
+                   [run = detail::run_inside(where, inside, std::move(work))]() mutable { std::move(run).begin(); });
 }
 
 } // namespace scoregate::base

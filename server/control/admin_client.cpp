@@ -38,8 +38,11 @@ base::task<> ask(base::executor where, std::string authority, http::verb method,
 
     beast::basic_stream<base::tcp, base::executor> stream(where);
     stream.expires_after(patience);
-    const auto [refused, to] = co_await stream.async_connect(found, base::awaited);
-    failed = refused;
+    for (const auto& each : found) {
+        const auto [refused] = co_await stream.async_connect(each.endpoint(), base::awaited);
+        failed = refused;
+        if (!failed) break;
+    }
     if (failed) co_return;
     http::request<http::empty_body> request(method, path, 11);
     request.set(http::field::host, authority);

@@ -3,6 +3,8 @@
 #include "component/fixture.hpp"
 
 #include <array>
+#include <memory>
+#include <vector>
 
 #if SCOREGATE_COUNTS_ALLOCATIONS
 
@@ -53,6 +55,31 @@ TEST_CASE("a request over a kept-alive connection allocates nothing") {
     // The tick hands the access log's lines over, which may take a block now and then; a request never does.
     CHECK(taken.ours < count / 50);
     CHECK(taken.openssl <= (what == over::tls ? 2 * count : 0));
+}
+
+TEST_CASE("nor does one of many connections that are busy at once") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    one_replica world(what, always(ok("{}")));
+    std::vector<std::unique_ptr<test_client>> clients;
+    for (unsigned i = 0; i < 64; ++i)
+        clients.push_back(std::make_unique<test_client>(world.proxy.port(), world.proxy.terms()));
+    const auto asked = post("{\"data\": [[5.1, 3.5, 1.4, 0.2]]}");
+    const auto serve = [&](unsigned times) {
+        for (unsigned i = 0; i < times; ++i) {
+            for (const auto& each : clients) each->send(asked);
+            for (const auto& each : clients)
+                if (each->read_reply().status() != 200) throw wire_error("not served");
+        }
+    };
+    serve(5);
+    const auto before = world.proxy.on_core(0, allocations_here);
+    constexpr unsigned times = 20;
+    serve(times);
+    const auto after = world.proxy.on_core(0, allocations_here);
+    const auto count = times * clients.size();
+    INFO("ours " << after.ours - before.ours << " for " << count << " requests");
+    CHECK(after.ours - before.ours < count / 50);
 }
 
 TEST_CASE("a request with its body behind its head allocates nothing either") {

@@ -1,8 +1,8 @@
 // Settings, and running a coroutine to its end, for the tests of control.
 #pragma once
 
-#include "base/gate.hpp"
 #include "config/model.hpp"
+#include "support/run_task.hpp"
 
 #include <optional>
 #include <string>
@@ -37,10 +37,7 @@ inline config::settings settings_of(std::vector<config::service> services) {
 template <class T>
 T run(base::asio::io_context& io, base::task<T> work) {
     std::optional<T> result;
-    base::asio::co_spawn(io, std::move(work), [&](std::exception_ptr escaped, T made) {
-        if (escaped) std::rethrow_exception(escaped);
-        result = std::move(made);
-    });
+    tests::start(io, std::move(work), result);
     io.restart();
     while (!result && io.run_one() != 0) {
     }

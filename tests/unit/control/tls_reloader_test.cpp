@@ -1,6 +1,7 @@
 #include "control/tls_reloader.hpp"
 
 #include "support/certificates.hpp"
+#include "support/run_task.hpp"
 #include "unit/control/configurations.hpp"
 
 #include <catch2/catch.hpp>
@@ -49,10 +50,7 @@ struct fixture {
     config::problems ask() { return problems_after(reload.reload()); }
     config::problems problems_after(base::task<> work) {
         bool done = false;
-        base::asio::co_spawn(io, std::move(work), [&](std::exception_ptr escaped) {
-            if (escaped) std::rethrow_exception(escaped);
-            done = true;
-        });
+        tests::start(io, std::move(work), done);
         io.restart();
         while (!done && io.run_one() != 0) {
         }
@@ -121,7 +119,7 @@ TEST_CASE("who asks while the files are being replaced is not told of the moment
     fixture at;
     at.write(1, 0);
     bool done = false, replaced = false;
-    base::asio::co_spawn(at.io, at.reload.reload(), [&](const std::exception_ptr&) { done = true; });
+    tests::start(at.io, at.reload.reload(), done);
     at.io.restart();
     while (!done && at.io.run_one() != 0) {
         if (replaced || !at.unit().waiting()) continue;
@@ -150,7 +148,7 @@ TEST_CASE("looks that begin together are one: a unit that is being read already 
     fixture at; // follow() has a look due, because the fixture's pair is new to it
     bool done = false;
     base::gate inside;
-    base::asio::co_spawn(at.io, at.reload.look(false), [&](const std::exception_ptr&) { done = true; });
+    tests::start(at.io, at.reload.look(false), done);
     base::spawn(at.io.get_executor(), inside, at.reload.follow());
     at.io.restart();
     while (!done) at.io.run_one();
@@ -173,9 +171,8 @@ TEST_CASE("a volume that hangs holds up only what is on it") {
         until.wait();
         return true;
     };
-    bool given_up = false;
-    base::asio::co_spawn(at.io, at.background.run(at.io.get_executor(), at.reload.pairs().at(1)->lane, 1ms, hang),
-                         [&](const std::exception_ptr&, std::optional<bool>) { given_up = true; });
+    std::optional<std::optional<bool>> given_up;
+    tests::start(at.io, at.background.run(at.io.get_executor(), at.reload.pairs().at(1)->lane, 1ms, hang), given_up);
     at.io.restart();
     while (!given_up) at.io.run_one();
     at.write(1);
