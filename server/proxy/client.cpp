@@ -217,7 +217,6 @@ private:
             return settings().timeouts.keep_alive;
         };
         hot_ = true;
-        if (in.empty()) co_await asio::post(side_.where.where(), awaited); // see exchange::read_reply_head
         while (in.empty()) {
             if (!hot_ && !stream.buffered()) {
                 in.release();

@@ -150,7 +150,7 @@ private:
 
     unsigned index_;
     base::gate ticking_; // apart: the tick ends with the loop, not with the clients
-    base::asio::io_context io_{1};
+    base::asio::io_context io_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO}; // its sockets are this thread's alone
     std::shared_ptr<const routing::snapshot> snapshot_;
     tls::ssl_ctx_ptr tls_;
     std::string date_;

@@ -3,8 +3,6 @@
 #include "http/reply.hpp"
 #include "proxy/unattended.hpp"
 
-#include <boost/asio/post.hpp>
-
 #include <algorithm>
 
 namespace scoregate::proxy {

@@ -14,8 +14,6 @@ task<result<void>> exchange<Stream>::read_reply_head() {
     reply.clear();
     reply.reserve();
     now_.scanned = 0;
-    // Whatever else is ready goes first: reading at once would mostly cost a recv that finds nothing.
-    co_await asio::post(core_.where(), awaited);
     for (;;) {
         if (upload_failure_.kind != fault::none || given_up().kind != fault::none)
             co_return replica_failure(fault::replica_closed); // told while nothing was awaited
