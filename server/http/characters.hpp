@@ -1,6 +1,8 @@
 // What bytes may stand where in HTTP and in URIs, as tables that cost one look-up each. Constants; any thread.
 #pragma once
 
+#include "base/eight_bytes.hpp"
+
 #include <algorithm>
 #include <array>
 #include <string_view>
@@ -31,6 +33,20 @@ inline constexpr auto value_characters = [] { // RFC 9110 5.5: visible, space, t
     table['\t'] = true;
     return table;
 }();
+
+// Whether text is made of value_characters.
+inline bool is_value(std::string_view text) {
+    using namespace base::eight_bytes;
+    // A tab may be among them: then each by itself.
+    const auto are_values = [](const char* eight) {
+        const auto bytes = load(eight);
+        return (any_below(bytes, 0x20) | any_equal(bytes, 0x7f)) == 0 || all_of({eight, 8}, value_characters);
+    };
+    if (text.size() < 8) return all_of(text, value_characters);
+    for (std::size_t at = 0; at + 8 <= text.size(); at += 8)
+        if (!are_values(text.data() + at)) return false;
+    return are_values(text.data() + text.size() - 8);
+}
 
 inline constexpr auto target_characters =
     [] { // RFC 3986, but for the few ASCII characters that clients leave unescaped

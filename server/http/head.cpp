@@ -86,13 +86,15 @@ result<void> parse_fields(std::string_view bytes, const head_limits& limits, std
         const auto colon = line.find(':');
         if (colon == std::string_view::npos || colon == 0)
             return fail(fault::bad_request, "A field line without a name and a colon (RFC 9112 5)");
-        const field found{line.substr(0, colon), trim(line.substr(colon + 1)), {}};
-        if (!all_of(found.name, token_characters))
+        const auto name = line.substr(0, colon), value = trim(line.substr(colon + 1));
+        const auto id = identify(name);
+        const bool known = id != field_id::other && id != field_id::access_control && id != field_id::forwarding;
+        if (!known && !all_of(name, token_characters))
             return fail(fault::bad_request,
                         "A field name is not a token, or white space stands before its colon (RFC 9112 5.1)");
-        if (!all_of(found.value, value_characters))
-            return fail(fault::bad_request, "A control character in a field value (RFC 9110 5.5)");
-        fields.push_back({found.name, found.value, identify(found.name)});
+        if (!is_value(value)) return fail(fault::bad_request, "A control character in a field value (RFC 9110 5.5)");
+        const bool as_we_write = name.size() + 2 + value.size() == line.size() && line[colon + 1] == ' ';
+        fields.push_back({name, value, id, as_we_write});
     }
 }
 
@@ -160,6 +162,25 @@ bool equals_ignoring_case(std::string_view a, std::string_view b) {
            std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
 }
 
+namespace {
+
+// Whether `name`, as far as `known` goes and no shorter, is the same but for the case of letters. `known` is made of
+// small letters and dashes: of these only letters have the bit 0x40, and only with them 0x20 tells nothing.
+bool is_same_name(std::string_view name, std::string_view known) {
+    using namespace base::eight_bytes;
+    const auto differ = [&](std::size_t at) {
+        const auto want = load(known.data() + at);
+        return (load(name.data() + at) | ((want & all(0x40)) >> 1)) != want;
+    };
+    const auto size = known.size();
+    if (size < 8) return equals_ignoring_case(name.substr(0, size), known);
+    for (std::size_t at = 0; at + 8 <= size; at += 8)
+        if (differ(at)) return false;
+    return !differ(size - 8);
+}
+
+} // namespace
+
 field_id identify(std::string_view name) {
     struct known {
         std::string_view name;
@@ -212,14 +233,11 @@ field_id identify(std::string_view name) {
     const auto length = std::min(name.size(), of_length.size() - 1); // none is of the last length
     for (std::size_t i = of_length[length]; i < names.size() && names[i].name.size() == name.size(); ++i) {
         const auto& each = names[i];
-        if (lower(name.front()) == each.name.front() && equals_ignoring_case(name, each.name)) return each.id;
+        if (is_same_name(name, each.name)) return each.id;
     }
     constexpr std::string_view forwarded_prefix = "x-forwarded-", access_control_prefix = "access-control-";
-    if (name.size() >= forwarded_prefix.size() && lower(name.front()) == 'x' &&
-        equals_ignoring_case(name.substr(0, forwarded_prefix.size()), forwarded_prefix))
-        return field_id::forwarding;
-    if (name.size() >= access_control_prefix.size() && lower(name.front()) == 'a' &&
-        equals_ignoring_case(name.substr(0, access_control_prefix.size()), access_control_prefix))
+    if (name.size() >= forwarded_prefix.size() && is_same_name(name, forwarded_prefix)) return field_id::forwarding;
+    if (name.size() >= access_control_prefix.size() && is_same_name(name, access_control_prefix))
         return field_id::access_control;
     return field_id::other;
 }
@@ -409,8 +427,7 @@ result<void> response_head::parse_status_line(std::string_view line) {
     if (ec != std::errc{} || end != line.data() + 12 || status < 100 || status > 599)
         return fail(fault::replica_bad_response, "no valid status code");
     reason = line.size() > 13 ? line.substr(13) : std::string_view{};
-    if (!all_of(reason, value_characters))
-        return fail(fault::replica_bad_response, "a control character in the reason");
+    if (!is_value(reason)) return fail(fault::replica_bad_response, "a control character in the reason");
     return {};
 }
 

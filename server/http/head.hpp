@@ -56,6 +56,7 @@ bool equals_ignoring_case(std::string_view a, std::string_view b);
 struct field {
     std::string_view name, value; // value without surrounding white space
     field_id id = field_id::other;
+    bool as_we_write = false; // its line is "name: value" CRLF in one piece, from name.data() on
 };
 
 struct head_limits {

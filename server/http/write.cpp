@@ -1,44 +1,96 @@
 #include "http/write.hpp"
 
 #include <charconv>
+#include <cstring>
 
 namespace scoregate::http {
 
 namespace {
 
-void number(base::buffer& out, std::uint64_t value) {
-    const auto room = out.writable();
-    out.commit(
-        static_cast<std::size_t>(std::to_chars(room.data(), room.data() + room.size(), value).ptr - room.data()));
-}
+// Writes where there is room for all that comes (room_for), and tells the buffer when it is done.
+class writer {
+public:
+    explicit writer(base::buffer& out) : out_(out), at_(out.writable().data()) {}
+    ~writer() { out_.commit(static_cast<std::size_t>(at_ - out_.writable().data())); }
+    writer(const writer&) = delete;
+    writer& operator=(const writer&) = delete;
 
-void line(base::buffer& out, std::string_view name, std::string_view value) {
-    out.append(name);
-    out.append(": ");
-    out.append(value);
-    out.append("\r\n");
-}
+    template <std::size_t Size>
+    void text(const char (&literal)[Size]) {
+        std::memcpy(at_, literal, Size - 1);
+        at_ += Size - 1;
+    }
+    void text(std::string_view bytes) {
+        if (bytes.empty()) return; // may have no address, which memcpy must not get
+        std::memcpy(at_, bytes.data(), bytes.size());
+        at_ += bytes.size();
+    }
+    void number(std::uint64_t value) { at_ = std::to_chars(at_, at_ + longest_number, value).ptr; }
+    // Milliseconds with three digits behind the point.
+    void milliseconds(std::chrono::nanoseconds duration) {
+        const auto us = static_cast<std::uint64_t>(duration.count() > 0 ? duration.count() / 1000 : 0);
+        number(us / 1000);
+        const auto rest = us % 1000;
+        *at_++ = '.';
+        *at_++ = static_cast<char>('0' + rest / 100);
+        *at_++ = static_cast<char>('0' + rest / 10 % 10);
+        *at_++ = static_cast<char>('0' + rest % 10);
+    }
+    // `name` ends with a colon and a space.
+    template <std::size_t Size>
+    void line(const char (&name)[Size], std::string_view value) {
+        text(name);
+        text(value);
+        text("\r\n");
+    }
 
-// Milliseconds with three digits behind the point.
-void milliseconds(base::buffer& out, std::chrono::nanoseconds duration) {
-    const auto us = static_cast<std::uint64_t>(duration.count() > 0 ? duration.count() / 1000 : 0);
-    number(out, us / 1000);
-    const auto rest = us % 1000;
-    const char digits[4] = {'.', static_cast<char>('0' + rest / 100), static_cast<char>('0' + rest / 10 % 10),
-                            static_cast<char>('0' + rest % 10)};
-    out.append({digits, 4});
-}
+private:
+    static constexpr std::size_t longest_number = 20;
 
-void write_framing(base::buffer& out, const body_framing& body, bool announce_empty) {
+    base::buffer& out_;
+    char* at_;
+};
+
+// Fields that are passed on as they came, which most do: those whose lines stand behind one another go in one piece.
+class passed_on {
+public:
+    explicit passed_on(writer& to) : to_(to) {}
+
+    void add(const field& each) {
+        if (each.as_we_write) {
+            if (each.name.data() != run_.data() + run_.size()) {
+                flush();
+                run_ = {each.name.data(), 0};
+            }
+            run_ = {run_.data(), run_.size() + each.name.size() + 2 + each.value.size() + 2};
+            return;
+        }
+        flush();
+        to_.text(each.name);
+        to_.text(": ");
+        to_.text(each.value);
+        to_.text("\r\n");
+    }
+    void flush() {
+        to_.text(run_);
+        run_ = {};
+    }
+
+private:
+    writer& to_;
+    std::string_view run_;
+};
+
+void write_framing(writer& out, const body_framing& body, bool announce_empty) {
     switch (body.how) {
-    case body_framing::kind::chunked: out.append("Transfer-Encoding: chunked\r\n"); break;
+    case body_framing::kind::chunked: out.text("Transfer-Encoding: chunked\r\n"); break;
     case body_framing::kind::length:
-        out.append("Content-Length: ");
-        number(out, body.length);
-        out.append("\r\n");
+        out.text("Content-Length: ");
+        out.number(body.length);
+        out.text("\r\n");
         break;
     case body_framing::kind::none:
-        if (announce_empty) out.append("Content-Length: 0\r\n");
+        if (announce_empty) out.text("Content-Length: 0\r\n");
         break;
     case body_framing::kind::until_close: break;
     }
@@ -59,13 +111,14 @@ std::size_t room_for(const request_head& head, const replica_target& target, std
 
 void write_request_head(base::buffer& out, const request_head& head, const replica_target& target,
                         std::string_view host, const forwarded& from, const request_identity& identity) {
-    out.append(head.method_name);
-    out.append(" ");
-    out.append(target.path);
-    out.append(target.rest);
-    out.append(head.query);
-    out.append(" HTTP/1.1\r\n");
-    line(out, "Host", host);
+    writer to(out);
+    to.text(head.method_name);
+    to.text(" ");
+    to.text(target.path);
+    to.text(target.rest);
+    to.text(head.query);
+    to.line(" HTTP/1.1\r\nHost: ", host);
+    passed_on fields(to);
     for (const auto& each : head.fields) {
         switch (each.id) {
         case field_id::authorization:
@@ -87,18 +140,19 @@ void write_request_head(base::buffer& out, const request_head& head, const repli
         default: break;
         }
         if (!head.nominated.empty() && is_nominated(each, head.nominated)) continue;
-        line(out, each.name, each.value);
+        fields.add(each);
     }
-    line(out, "X-Forwarded-For", from.addresses);
-    line(out, "X-Forwarded-Proto", from.proto);
-    if (!from.host.empty()) line(out, "X-Forwarded-Host", from.host);
-    if (!from.certificate.empty()) line(out, "X-Forwarded-Client-Cert", from.certificate);
-    line(out, "X-Request-Id", identity.id.view());
-    if (identity.client.size != 0) line(out, "x-ms-client-request-id", identity.client.view());
-    line(out, "traceparent", identity.trace.view());
+    fields.flush();
+    to.line("X-Forwarded-For: ", from.addresses);
+    to.line("X-Forwarded-Proto: ", from.proto);
+    if (!from.host.empty()) to.line("X-Forwarded-Host: ", from.host);
+    if (!from.certificate.empty()) to.line("X-Forwarded-Client-Cert: ", from.certificate);
+    to.line("X-Request-Id: ", identity.id.view());
+    if (identity.client.size != 0) to.line("x-ms-client-request-id: ", identity.client.view());
+    to.line("traceparent: ", identity.trace.view());
     const bool has_meaning = head.verb == method::post || head.verb == method::put || head.verb == method::patch;
-    write_framing(out, head.body, has_meaning); // RFC 9110 8.6
-    out.append("\r\n");
+    write_framing(to, head.body, has_meaning); // RFC 9110 8.6
+    to.text("\r\n");
 }
 
 std::size_t room_for(const response_head& head) { return room_for_fields(head.fields) + head.reason.size(); }
@@ -106,11 +160,13 @@ std::size_t room_for(const response_head& head) { return room_for_fields(head.fi
 void write_reply_head(base::buffer& out, const response_head& head, unsigned status, const reply_marks& marks,
                       const reply_framing& framing, std::string_view deployment, std::string_view date,
                       const timings& spent, const request_identity& identity) {
-    out.append("HTTP/1.1 ");
-    number(out, status);
-    out.append(" ");
-    out.append(status == head.status ? head.reason : reason_phrase(status));
-    out.append("\r\n");
+    writer to(out);
+    to.text("HTTP/1.1 ");
+    to.number(status);
+    to.text(" ");
+    to.text(status == head.status ? head.reason : reason_phrase(status));
+    to.text("\r\n");
+    passed_on fields(to);
     for (const auto& each : head.fields) {
         switch (each.id) {
         case field_id::access_control:
@@ -130,40 +186,41 @@ void write_reply_head(base::buffer& out, const response_head& head, unsigned sta
         default: break;
         }
         if (!head.nominated.empty() && is_nominated(each, head.nominated)) continue;
-        line(out, each.name, each.value);
+        fields.add(each);
     }
-    if (!head.has_date) line(out, "Date", date);
-    line(out, "x-request-id", identity.id.view());
-    line(out, "x-ms-request-id", identity.id.view());
-    if (identity.client.size != 0) line(out, "x-ms-client-request-id", identity.client.view());
-    line(out, "azureml-model-deployment", deployment);
-    if (!marks.fault_token.empty()) line(out, "x-scoregate-fault", marks.fault_token);
+    fields.flush();
+    if (!head.has_date) to.line("Date: ", date);
+    to.line("x-request-id: ", identity.id.view());
+    to.line("x-ms-request-id: ", identity.id.view());
+    if (identity.client.size != 0) to.line("x-ms-client-request-id: ", identity.client.view());
+    to.line("azureml-model-deployment: ", deployment);
+    if (!marks.fault_token.empty()) to.line("x-scoregate-fault: ", marks.fault_token);
     if (marks.model_status) {
-        out.append("ms-azureml-model-error-statuscode: ");
-        number(out, head.status);
-        out.append("\r\nms-azureml-model-error-reason: model_error\r\n");
+        to.text("ms-azureml-model-error-statuscode: ");
+        to.number(head.status);
+        to.text("\r\nms-azureml-model-error-reason: model_error\r\n");
     }
-    if (marks.cors) out.append(cors_lines(marks.allowed_origin));
-    if (marks.transport_security) out.append(*marks.transport_security);
-    out.append("Server-Timing: queue;dur=");
-    milliseconds(out, spent.queue);
-    out.append(", connect;dur=");
-    milliseconds(out, spent.connect);
-    out.append(", model;dur=");
-    milliseconds(out, spent.model);
-    out.append("\r\n");
+    if (marks.cors) to.text(cors_lines(marks.allowed_origin));
+    if (marks.transport_security) to.text(*marks.transport_security);
+    to.text("Server-Timing: queue;dur=");
+    to.milliseconds(spent.queue);
+    to.text(", connect;dur=");
+    to.milliseconds(spent.connect);
+    to.text(", model;dur=");
+    to.milliseconds(spent.model);
+    to.text("\r\n");
     // 204 has no length at all (RFC 9110 8.6); 304 and replies to HEAD keep the one that was announced.
     if (framing.body.how == body_framing::kind::none && head.announced_length && head.status != 204) {
-        out.append("Content-Length: ");
-        number(out, *head.announced_length);
-        out.append("\r\n");
+        to.text("Content-Length: ");
+        to.number(*head.announced_length);
+        to.text("\r\n");
     } else
-        write_framing(out, framing.body, false);
+        write_framing(to, framing.body, false);
     if (framing.close)
-        out.append("Connection: close\r\n");
+        to.text("Connection: close\r\n");
     else if (framing.announce_keep_alive)
-        out.append("Connection: keep-alive\r\n");
-    out.append("\r\n");
+        to.text("Connection: keep-alive\r\n");
+    to.text("\r\n");
 }
 
 std::string cors_lines(std::string_view allowed_origin) {
@@ -184,11 +241,13 @@ std::string transport_security_line(std::chrono::seconds max_age, bool include_s
 }
 
 void write_interim_head(base::buffer& out, const response_head& head) {
-    out.append("HTTP/1.1 ");
-    number(out, head.status);
-    out.append(" ");
-    out.append(head.reason);
-    out.append("\r\n");
+    writer to(out);
+    to.text("HTTP/1.1 ");
+    to.number(head.status);
+    to.text(" ");
+    to.text(head.reason);
+    to.text("\r\n");
+    passed_on fields(to);
     for (const auto& each : head.fields) {
         switch (each.id) {
         case field_id::access_control:
@@ -203,9 +262,10 @@ void write_interim_head(base::buffer& out, const response_head& head) {
         case field_id::transport_security: continue;
         default: break;
         }
-        if (!is_nominated(each, head.nominated)) line(out, each.name, each.value);
+        if (!is_nominated(each, head.nominated)) fields.add(each);
     }
-    out.append("\r\n");
+    fields.flush();
+    to.text("\r\n");
 }
 
 std::string_view reason_phrase(unsigned status) {
