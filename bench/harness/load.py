@@ -1,67 +1,90 @@
-"""The rows of the bench and one measured run of wrk on one of them."""
-import dataclasses
+"""What asks: wrk, and the generator `load` for what wrk cannot do. Each result is a dict; problems() says what is wrong with it."""
 import json
 import os
 import pathlib
+import select
 import subprocess
 
 from .processes import Failure
-from .servers import KEY
+from .servers import KEY, binary
 
 LOAD = pathlib.Path(__file__).resolve().parents[1] / "load"
-KIB, MIB = 1024, 1024 * 1024
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-    name: str
-    what: str
-    scheme: str = "https"
-    connections: int = 64
-    body_bytes: int = 1800
-    reply_bytes: int = 115
-    query: str = ""
-    close: bool = False  # a new connection for each request
-    renewed: bool = False  # the certificate is replaced all the while; against a scoregate where it is not
-    guarded: bool = False  # with key and cap; against a scoregate without
-
-    @property
-    def peers(self):
-        """False: scoregate is compared with itself."""
-        return not self.renewed and not self.guarded
-
-
-ROWS = {row.name: row for row in (
-    Row("keepalive", "TLS 1.2 keep-alive, 1.8 KB JSON POST, 115 B reply"),
-    Row("http", "the same over plain HTTP", scheme="http"),
-    Row("large", "1 MiB up and 1 MiB down, TLS 1.2 keep-alive", connections=16, body_bytes=MIB, reply_bytes=MIB,
-        query=f"?bytes={MIB}"),
-    Row("handshake", "a new TLS 1.2 connection and full handshake for each request", close=True),
-    Row("keys", "as keepalive, with a key and a cap of 64", guarded=True),
-    Row("renewal", "as keepalive, and the certificate is replaced every 100 ms", renewed=True),
-    Row("renewal_handshake", "as handshake, and the certificate is replaced every 100 ms", close=True, renewed=True),
-)}
+def pinned(core, niceness=0):
+    def prepare():
+        os.sched_setaffinity(0, {core} if isinstance(core, int) else core)
+        os.nice(niceness)
+    return prepare
 
 
 def run_wrk(row, url, seconds, core):
-    """Runs wrk for `seconds` and returns what checked_post.lua reports; the replies may be wrong, see problems()."""
+    """Keep-alive connections, each asks again as soon as it is answered. Returns what checked_post.lua reports."""
     environment = dict(os.environ, OPENSSL_CONF=str(LOAD / "openssl.cnf"), BODY_BYTES=str(row.body_bytes),
-                       REPLY_BYTES=str(row.reply_bytes), CLOSE="1" if row.close else "0",
-                       KEY=KEY if row.guarded else "")
+                       REPLY_BYTES=str(row.reply_bytes), KEY=KEY if row.key else "")
     done = subprocess.run(
         ["wrk", "-t1", f"-c{row.connections}", f"-d{seconds}s", "--timeout", "10s", "-s", LOAD / "checked_post.lua",
          url + row.query],
-        env=environment, capture_output=True, text=True, preexec_fn=lambda: os.sched_setaffinity(0, {core}))
+        env=environment, capture_output=True, text=True, preexec_fn=pinned(core))
     if done.returncode or not done.stdout.strip():
         raise Failure(f"wrk ended with {done.returncode}: {done.stdout}{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
+class Generator:
+    """`load WHAT --url URL --OPTION VALUE ...`, started at once on `core` (or a set of them)."""
+
+    def __init__(self, what, url, core, /, niceness=0, **options):
+        program = binary("LOAD", "load")
+        if not program.exists():
+            raise Failure(f"no load generator: build the target load, or name it in LOAD ({program.name})")
+        words = [f"{word}" for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
+        self._child = subprocess.Popen([program, what, "--url", url, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, text=True, preexec_fn=pinned(core, niceness))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        """It ends at the end of its input; one that does not is not waited for."""
+        self._child.stdin.close()
+        try:
+            self._child.wait(10)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        self._child.stdout.close()
+        self._child.stderr.close()
+
+    def result(self, seconds=120):
+        """The next result, waited for `seconds` at most."""
+        ready, _, _ = select.select([self._child.stdout], [], [], seconds)
+        line = self._child.stdout.readline() if ready else ""
+        if not line:
+            self._child.kill()
+            raise Failure(f"the load ended with {self._child.wait()}: {self._child.stderr.read()[-2000:]}")
+        return json.loads(line)
+
+    def again(self):
+        """Mode idle: one more request on each connection."""
+        self._child.stdin.write("again\n")
+        self._child.stdin.flush()
+        return self.result()
+
+
+def generate(what, url, core, /, **options):
+    """One run of the generator from beginning to end."""
+    with Generator(what, url, core, **options) as running:
+        return running.result()
+
+
 def problems(result):
-    """What was not as it must be in a run of wrk; empty when every reply was right."""
+    """What was not as it must be; empty when every reply was right."""
     found = [f"{count} {kind} errors" for kind, count in result["errors"].items() if count]
     if result["wrong"]:
         found.append(f"{result['wrong']} replies with a wrong status or length")
-    if result["checked"] != result["requests"] or not result["requests"]:
+    if not result["requests"]:
+        found.append("no replies")
+    elif result.get("checked", result["requests"]) != result["requests"]:
         found.append(f"{result['checked']} of {result['requests']} replies checked")
     return found

@@ -1,15 +1,24 @@
 """One child process: started on a core of its own, measured from /proc, ended by its pid."""
 import os
 import pathlib
+import resource
 import socket
 import subprocess
 import time
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+now = time.monotonic
 
 
 class Failure(Exception):
     """The bench cannot go on; the message says why."""
+
+
+def allow_files():
+    """Lets this process and those it starts have as many descriptors as the system permits, and returns how many."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
 
 
 def free_port():
@@ -30,9 +39,9 @@ def core_busy_seconds(core):
 
 def poll(condition, what, seconds=10):
     """Waits until condition() is true and returns what it returned."""
-    deadline = time.monotonic() + seconds
+    deadline = now() + seconds
     while not (result := condition()):
-        if time.monotonic() > deadline:
+        if now() > deadline:
             raise Failure(f"waited {seconds} s in vain: {what}")
         time.sleep(0.01)
     return result

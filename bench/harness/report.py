@@ -6,32 +6,25 @@ import platform
 import statistics
 import subprocess
 
-FIGURES = ("cpu_us", "user_us", "sys_us", "requests_per_second", "p50_us", "p99_us", "core_busy", "core_others")
-
 
 def spread(values):
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
-def summarise(rounds, latency=False):
-    """rounds: {proxy: [round, ...]} -> figures per proxy and the ratios of scoregate's CPU, taken within each round;
-    with `latency` that of p99, too."""
-    figures = {name: {figure: spread([r[figure] for r in runs]) for figure in FIGURES} for name, runs in rounds.items()}
-    peers = [name for name in rounds if name != "scoregate"]
+def summarise(row, rounds):
+    """rounds: {proxy: [turn, ...]} -> figures per proxy, and what scoregate's come to beside those of others: ratios, taken
+    within each round. `scoregate/cheaper` is the one to the best of the others in that figure."""
+    figures = {name: {figure: spread([one[figure] for one in runs]) for figure in row.figures} | row.together(runs)
+               for name, runs in rounds.items()}
+    others = [name for name in rounds if name != "scoregate"]
     ratios = {}
-    if "scoregate" in rounds and peers:
-        def against(peer, figure):
-            pairs = zip(rounds["scoregate"], rounds[peer])
-            return {"peer": peer} | spread([ours[figure] / theirs[figure] for ours, theirs in pairs])
-
-        def cheaper(figure):
-            return against(min(peers, key=lambda peer: figures[peer][figure]["median"]), figure)
-
-        ratios = {f"scoregate/{peer}": against(peer, "cpu_us") for peer in peers}
-        ratios["scoregate/cheaper"] = cheaper("cpu_us")
-        ratios["scoregate/cheaper, user"] = cheaper("user_us")
-        if latency:
-            ratios["scoregate/cheaper, p99"] = cheaper("p99_us")
+    if "scoregate" in rounds and others:
+        for called, figure in row.compared.items():
+            cheaper = min(others, key=lambda name: figures[name][figure]["median"])
+            for other, whom in [(each, each) for each in others] + [(cheaper, "cheaper")]:
+                pairs = zip(rounds["scoregate"], rounds[other])
+                ratios[f"scoregate/{whom}" + (f", {called}" if called else "")] = {"peer": other} | spread(
+                    [ours[figure] / theirs[figure] for ours, theirs in pairs])
     return {"figures": figures, "ratios": ratios}
 
 
@@ -44,25 +37,27 @@ def table(head, lines):
     return "\n".join([row(head), row(["-" * width for width in widths]), *map(row, lines)])
 
 
-def describe(row, rounds, summary):
-    lines = []
-    for name, figures in summary["figures"].items():
-        def median(figure):
-            return figures[figure]["median"]
-        cpu = figures["cpu_us"]
-        lines.append([
-            name, f"{cpu['median']:.1f}", f"{cpu['min']:.1f}-{cpu['max']:.1f}",
-            f"{median('user_us'):.1f} + {median('sys_us'):.1f}", f"{median('requests_per_second'):,.0f}",
-            f"{median('p50_us'):,.0f}", f"{median('p99_us'):,.0f}", f"{median('core_busy') * 100:.0f} %",
-            f"{median('core_others') * 100:.0f} %",
-            f"{rounds[name][-1]['pss_bytes'] / 2**20:.1f}"])
-    text = f"\n### {row.name}: {row.what}; {row.connections} connections\n\n" + table(
-        ["proxy", "CPU us/request", "min-max", "user + sys", "requests/s", "p50 us", "p99 us", "core busy", "others",
-         "PSS MiB"], lines)
-    if summary["ratios"]:
-        text += "\n\n" + table(["ratio of CPU per request", "median", "min-max"],
-                               [[f"{name} ({r['peer']})" if "cheaper" in name else name, f"{r['median']:.2f}",
-                                 f"{r['min']:.2f}-{r['max']:.2f}"] for name, r in summary["ratios"].items()])
+def flat(figures):
+    """{figure: median, figure_min: .., figure_max: ..}: what the templates of columns are formatted with."""
+    found = {}
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            found |= {name: value["median"], f"{name}_min": value["min"], f"{name}_max": value["max"]}
+        else:
+            found[name] = value
+    return found
+
+
+def describe(row, summary):
+    lines = [[name, *(template.format_map(flat(figures)) for template in row.columns.values())]
+             for name, figures in summary["figures"].items()]
+    lines += [[name, *("-" for _ in row.columns)] for name in row.lacking]
+    text = f"\n### {row.name}: {row.what}; {row.connections:,} connections\n\n" + table(["proxy", *row.columns], lines)
+    text += "".join(f"\n\n{name}: {why}." for name, why in row.lacking.items())
+    shown = [[name, ratio["peer"], f"{ratio['median']:.2f}", f"{ratio['min']:.2f}-{ratio['max']:.2f}"]
+             for name, ratio in summary["ratios"].items() if name.startswith("scoregate/cheaper")]
+    if shown:
+        text += "\n\n" + table(["ratio", "to", "median", "min-max"], shown)
     return text
 
 

@@ -1,13 +1,10 @@
 """The model stub and the proxies under test: each is configured from a template, started, and ended with stop()."""
-import contextlib
-import itertools
 import json
 import os
 import pathlib
 import re
-import shutil
+import resource
 import subprocess
-import threading
 import urllib.request
 
 from .processes import Failure, Process, free_port, poll
@@ -22,24 +19,26 @@ def binary(variable, name):
     return pathlib.Path(os.environ.get(variable) or ROOT / "build" / "release" / name)
 
 
-def make_certificate(directory):
-    """cert.pem, key.pem and, for HAProxy, pair.pem: ECDSA P-256 for localhost, self-signed."""
+def make_certificate(directory, rsa=False):
+    """cert.pem, key.pem and, for HAProxy, pair.pem: ECDSA P-256 or RSA-2048 for localhost, self-signed."""
     certificate, key = directory / "cert.pem", directory / "key.pem"
+    kind = ["rsa:2048"] if rsa else ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+        ["openssl", "req", "-x509", "-newkey", *kind, "-nodes", "-days", "30",
          "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
          "-out", certificate, "-keyout", key], check=True, capture_output=True)
     (directory / "pair.pem").write_bytes(certificate.read_bytes() + key.read_bytes())
 
 
 class Stub:
-    """bench/model_stub. `heads` names the file that will hold every request head it sees."""
+    """bench/model_stub. `heads` names the file that will hold every request head it sees, `socket` a Unix socket to listen on, too."""
 
-    def __init__(self, program, directory, core=None, heads=None):
+    def __init__(self, program, directory, core=None, heads=None, socket=None):
         if not program.exists():
             raise Failure(f"no model stub: build the target model_stub, or name it in MODEL_STUB ({program.name})")
+        self.socket = socket
         greeting = directory / "stub.stdout"
-        options = ["--heads", heads] if heads else []
+        options = (["--heads", heads] if heads else []) + (["--unix", socket] if socket else [])
         with open(greeting, "wb") as stdout:
             self.process = Process("stub", [program, *options], directory, core, stdout)
         try:
@@ -68,10 +67,10 @@ class SlowModel:
 
 
 class Proxy:
-    """A proxy in front of 127.0.0.1:model_port. Subclasses give `name`, `command()`, `version()`."""
+    """A proxy in front of 127.0.0.1:model_port, or of the Unix socket `socket`. Subclasses give `name`, `command()`, `version()`."""
 
-    def __init__(self, directory, model_port, core=None, plain=False):
-        self.directory, self.model_port, self.plain = directory, model_port, plain
+    def __init__(self, directory, model_port, core=None, plain=False, socket=None):
+        self.directory, self.model_port, self.plain, self.socket = directory, model_port, plain, socket
         self.log = directory / f"{self.name}.access.log"
         self.https_port, self.http_port, self.admin_port = free_port(), free_port(), free_port()
         with open(self.log, "ab") as log:
@@ -85,9 +84,9 @@ class Proxy:
     def scoring_ports(self):
         return [self.https_port, self.http_port]
 
-    def url(self, scheme):
+    def url(self, scheme="https", route="score"):
         port = self.https_port if scheme == "https" else self.http_port
-        return f"{scheme}://127.0.0.1:{port}/api/v1/service/iris/score"
+        return f"{scheme}://127.0.0.1:{port}/api/v1/service/iris/{route}"
 
     def more_names(self):
         return {}
@@ -95,7 +94,8 @@ class Proxy:
     def render(self, template):
         names = {"DIR": self.directory, "LOG": self.log, "CERT": self.directory / "cert.pem",
                  "KEY": self.directory / "key.pem", "PAIR": self.directory / "pair.pem",
-                 "HTTPS_PORT": self.https_port, "HTTP_PORT": self.http_port, "MODEL_PORT": self.model_port,
+                 "HTTPS_PORT": self.https_port, "HTTP_PORT": self.http_port,
+                 "FILES": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
                  "USER": "user root;" if os.geteuid() == 0 else "", **self.more_names()}
         text = re.sub(r"@([A-Z_]+)@", lambda name: str(names[name[1]]), (PEERS / template).read_text())
         configuration = self.directory / template.removesuffix(".in")
@@ -114,6 +114,9 @@ class Nginx(Proxy):
     def command(self):
         return ["nginx", "-p", self.directory, "-e", "stderr", "-c", self.render("nginx.conf.in")]
 
+    def more_names(self):
+        return {"MODEL": f"unix:{self.socket}" if self.socket else f"127.0.0.1:{self.model_port}"}
+
     @staticmethod
     def version():
         return first_line(["nginx", "-v"]).removeprefix("nginx version: nginx/")
@@ -126,7 +129,7 @@ class Haproxy(Proxy):
         return ["haproxy", "-db", "-f", self.render("haproxy.cfg.in")]
 
     def more_names(self):
-        return {"ADMISSION": "", "SERVERS": f"server blue 127.0.0.1:{self.model_port}"}
+        return {"ADMISSION": "", "SERVERS": f"server blue unix@{self.socket}" if self.socket else f"server blue 127.0.0.1:{self.model_port}"}
 
     @staticmethod
     def version():
@@ -137,6 +140,8 @@ class Scoregate(Proxy):
     """Serves HTTPS, or with `plain` HTTP; the two do not go together, so each is a process of its own."""
 
     name = "scoregate"
+    workers = 1
+    left_alone = False  # not even its files are replaced where a row replaces files
     program = binary("SCOREGATE_BINARY", "scoregate")
 
     def scoring_ports(self):
@@ -146,7 +151,7 @@ class Scoregate(Proxy):
         settings = {
             "listen": {"https": [f"127.0.0.1:{self.https_port}"], "http": [f"127.0.0.1:{self.http_port}"]},
             "admin": {"listen": f"127.0.0.1:{self.admin_port}"},
-            "workers": 1,
+            "workers": self.workers,
             "access_log": {"path": str(self.log)},
             "services": {"iris": self.service()},
         }
@@ -162,15 +167,16 @@ class Scoregate(Proxy):
         return self.open_service(None)  # what is measured is the way through, not a queue
 
     def open_service(self, slots, **settings):
-        return {"auth_mode": "none",
-                "deployments": {"blue": {"replicas": [f"http://127.0.0.1:{self.model_port}"],
+        replica = f"http+unix://{self.socket}" if self.socket else f"http://127.0.0.1:{self.model_port}"
+        return {"auth_mode": "none", "routes": {"score": "/score", "stream": "/stream"},
+                "deployments": {"blue": {"replicas": [replica],
                                          "request_settings": {"max_concurrent_requests_per_instance": slots, **settings}}}}
 
-    def reloads(self):
-        """How often it has put a renewed certificate in force."""
+    def reloads(self, unit):
+        """How often it has put a new version of `unit` in force."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/metrics", timeout=5) as page:
             text = page.read().decode()
-        found = re.search(r'scoregate_reloads_total\{unit="certificate:localhost",result="success"\} (\d+)', text)
+        found = re.search(rf'scoregate_reloads_total\{{unit="{unit}",result="success"\}} (\d+)', text)
         return int(found[1])
 
     @staticmethod
@@ -179,9 +185,20 @@ class Scoregate(Proxy):
 
 
 class Unchanged(Scoregate):
-    """Another scoregate, whose certificate is left alone: what the rows of renewal are compared with."""
+    """Another scoregate, whose files are left alone: what the rows that replace files are compared with."""
 
     name = "unchanged"
+    left_alone = True
+
+
+class TwoWorkers(Scoregate):
+    workers = 2
+
+
+class OneWorker(Scoregate):
+    """Another scoregate, with one worker: what the row workers is compared with."""
+
+    name = "one worker"
 
 
 class Guarded(Scoregate):
@@ -196,32 +213,6 @@ class Unguarded(Scoregate):
     """Another scoregate, without them: what the row keys is compared with."""
 
     name = "unguarded"
-
-
-@contextlib.contextmanager
-def renewing(directory, every_seconds=0.1):
-    """Replaces the pair in `directory` by another, by renames, again and again while the block runs."""
-    pairs = [directory / "pair0", directory / "pair1"]
-    for pair in pairs:
-        pair.mkdir(parents=True, exist_ok=True)
-        make_certificate(pair)
-    ended = threading.Event()
-
-    def swap():
-        for pair in itertools.cycle(pairs):
-            if ended.wait(every_seconds):
-                return
-            for name in ("key.pem", "cert.pem"):
-                shutil.copy(pair / name, directory / f"{name}.new")
-                os.rename(directory / f"{name}.new", directory / name)
-
-    thread = threading.Thread(target=swap)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 PROXIES = {proxy.name: proxy for proxy in (Scoregate, Nginx, Haproxy)}

@@ -19,7 +19,6 @@ wrk.headers["Accept"] = "*/*"
 wrk.headers["Content-Type"] = "application/json"
 local key = os.getenv("KEY") or ""
 if key ~= "" then wrk.headers["Authorization"] = "Bearer " .. key end
-if os.getenv("CLOSE") == "1" then wrk.headers["Connection"] = "close" end
 
 checked, wrong = 0, 0 -- global: done() reads them from the thread
 
