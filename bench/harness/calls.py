@@ -24,7 +24,8 @@ def count(row, plan, kinds, tell):
             directory = pathlib.Path(directory)
             model = row.start_model(directory, running, plan)
             proxy = row.start(kind, directory, model, running, plan)
-            row.load(proxy, SECONDS, plan.load_core)
+            if plan.warm_up:
+                row.load(proxy, SECONDS, plan.load_core)
             names, result = traced(proxy, directory, lambda: row.load(proxy, SECONDS, plan.load_core))
         if wrong := problems(result):
             raise Failure(f"{proxy.name} under strace: {'; '.join(wrong)}")

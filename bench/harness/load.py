@@ -45,11 +45,11 @@ class Generator:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        """It ends at the end of its input; one that does not is not waited for."""
+    def __exit__(self, failed, *_):
+        """It ends at its time or, if idle, at the end of its input; one that does not, or is in the way, is ended."""
         self._child.stdin.close()
         try:
-            self._child.wait(10)
+            self._child.wait(0 if failed else 10)
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()

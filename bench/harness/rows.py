@@ -57,6 +57,7 @@ class Row:
     columns = {}  # {head: template}
     progress = ""
     afresh = False  # a new process for each turn
+    most_rounds = 100  # more would say nothing more
 
     @property
     def peers(self):
@@ -93,7 +94,8 @@ class Row:
         with tempfile.TemporaryDirectory(prefix="scoregate-bench-") as directory, contextlib.ExitStack() as running:
             directory = pathlib.Path(directory)
             model = self.start_model(directory, running, plan)
-            for turn in range(1, plan.rounds + 1):
+            rounds_of_it = min(plan.rounds, self.most_rounds)
+            for turn in range(1, rounds_of_it + 1):
                 for kind in kinds:
                     with contextlib.ExitStack() as of_turn:
                         if kind.name not in started or self.afresh:
@@ -102,7 +104,7 @@ class Row:
                             started[kind.name] = self.start(kind, own, model, of_turn if self.afresh else running, plan)
                         one = self.measure(started[kind.name], model, plan, turn)
                     rounds[kind.name].append(one)
-                    tell(f"{self.name} {turn}/{plan.rounds} {kind.name:9}: " + self.progress.format_map(one)
+                    tell(f"{self.name} {turn}/{rounds_of_it} {kind.name:9}: " + self.progress.format_map(one)
                          + "".join(f"  WRONG: {problem}" for problem in one["problems"]))
         return rounds
 
