@@ -19,6 +19,7 @@ class Row(AnyRow):
     socket: bool = False  # the model is behind a Unix socket
     key: bool = False  # the load sends the key of the service
     handshake: str = ""  # "full", "resume": a new connection for each request; else wrk keeps them
+    at_least: int = 1  # seconds of a turn
     replaced: str = ""  # "certificates", "configurations": of harness/changes.py, every 100 ms
 
     figures = ("cpu_us", "user_us", "sys_us", "requests_per_second", "p50_us", "p99_us", "core_busy", "core_others", "pss_mib")
@@ -54,10 +55,11 @@ class Row(AnyRow):
 
     def measure(self, proxy, model, plan, turn):
         """Every request must have been logged as well as answered."""
+        seconds = max(plan.seconds, self.at_least)
         answered = self.load(proxy, plan.warm_up, plan.load_core)["requests"] if plan.warm_up else 0
-        with self.replacing(proxy, plan) as wrong:
+        with self.replacing(proxy, seconds) as wrong:
             window = Window(proxy, plan.proxy_core)
-            result = self.load(proxy, plan.seconds, plan.load_core)
+            result = self.load(proxy, seconds, plan.load_core)
             used = window.end()
         requests = result["requests"]
         wrong += problems(result) + unlogged(proxy, answered + requests)
@@ -69,7 +71,7 @@ class Row(AnyRow):
             "pss_mib": proxy.process.pss_bytes() / MIB, "problems": wrong}
 
     @contextlib.contextmanager
-    def replacing(self, proxy, plan):
+    def replacing(self, proxy, seconds):
         """Replaces files all the while, where the row says so; gives a list that has its complaints once it is over."""
         wrong = []
         if not self.replaced:
@@ -81,9 +83,9 @@ class Row(AnyRow):
         before = proxy.reloads(unit)
         with changes.replacing(directory, versions):
             yield wrong
-        reloads, expected = proxy.reloads(unit) - before, 0 if proxy.left_alone else 5 * plan.seconds
+        reloads, expected = proxy.reloads(unit) - before, 0 if proxy.left_alone else 5 * seconds
         if reloads < expected or (proxy.left_alone and reloads):
-            wrong.append(f"{reloads} reloads of its {self.replaced} in {plan.seconds} s")
+            wrong.append(f"{reloads} reloads of its {self.replaced} in {seconds} s")
 
 
 def log_lines(proxy):
@@ -117,7 +119,7 @@ ROWS = (
         query=f"?bytes={64 * KIB}", marks=marks(0.90)),
     Row("large", "1 MiB up and 1 MiB down, TLS 1.2 keep-alive", connections=16, body_bytes=MIB, reply_bytes=MIB,
         query=f"?bytes={MIB}", marks=marks(0.90)),
-    Row("large_16m", "16 MiB up and 16 MiB down, TLS 1.2 keep-alive", connections=4, body_bytes=16 * MIB,
+    Row("large_16m", "16 MiB up and 16 MiB down, TLS 1.2 keep-alive", connections=4, at_least=3, body_bytes=16 * MIB,
         reply_bytes=16 * MIB, query=f"?bytes={16 * MIB}", marks=marks(0.90)),
     Row("handshake", "a new TLS 1.2 connection and full handshake for each request, ECDSA P-256", handshake="full",
         marks=marks(0.95), calls=True),

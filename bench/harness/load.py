@@ -83,6 +83,8 @@ def problems(result):
     found = [f"{count} {kind} errors" for kind, count in result["errors"].items() if count]
     if result["wrong"]:
         found.append(f"{result['wrong']} replies with a wrong status or length")
+    if result.get("mode") in ("open", "stream") and result["connects"]:
+        found.append(f"{result['connects']} connections were not kept")
     if not result["requests"]:
         found.append("no replies")
     elif result.get("checked", result["requests"]) != result["requests"]:
