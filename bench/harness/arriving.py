@@ -47,7 +47,7 @@ class Latency(Row):
         one = {"peak": peak(proxy, plan), "problems": []}
         others = []
         for share in SHARES:
-            options = {"rate": round(proxy.peak * share / 100), "connections": self.connections,
+            options = {"rate": round(one["peak"] * share / 100), "connections": self.connections,
                        "seconds": plan.seconds / 2 if plan.quick else plan.seconds, "warm_up": settling(plan), "seed": turn}
             window = Window(proxy, plan.proxy_core)
             through = generate("open", proxy.url(), plan.load_core, **options)
@@ -123,7 +123,8 @@ class Workers(Row):
         busiest = sorted((after - before.get(thread, 0) for thread, after in thread_seconds(proxy).items()), reverse=True)
         workers = busiest[:proxy.workers]
         return cpu_per(rate * used["elapsed"], used) | {
-            "rate": rate, "even": min(workers) / max(workers), "core_busy": used["core_busy"], "core_others": used["core_others"],
+            "rate": rate, "even": min(workers) / max(*workers, 1 / TICKS_PER_SECOND),
+            "core_busy": used["core_busy"], "core_others": used["core_others"],
             "light_p50_us": light["p50_us"], "light_p99_us": light["p99_us"], "heavy_p50_us": heavy["p50_us"],
             "heavy_p99_us": heavy["p99_us"], "problems": problems(light) + problems(heavy)}
 

@@ -23,7 +23,7 @@ def unknown(names, known):
 
 
 def run(name, main):
-    """Ends the process with what main() returned, with 2 if it could not go on. Whatever ends it, what main() started is ended, too."""
+    """Ends the process with what main() returned, with 2 if it could not go on. Whatever ends it, what it started is ended."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     allow_files()
     try:

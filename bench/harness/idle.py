@@ -15,7 +15,8 @@ class Idle(Row):
     columns = {"connections": "{few:,.0f}, {many:,.0f}", "KiB each of the few": "{few_kib:.1f}", "of the many": "{many_kib:.1f}",
                "min-max": "{many_kib_min:.1f}-{many_kib_max:.1f}", "just after another request": "{again_kib:.1f}",
                "idle again": "{later_kib:.1f}"}
-    progress = "{few_kib:.1f} KiB each of {few}, {many_kib:.1f} of {many}; {again_kib:.1f} after another request, {later_kib:.1f} later"
+    progress = ("{few_kib:.1f} KiB each of {few}, {many_kib:.1f} of {many}; {again_kib:.1f} after another request, "
+                "{later_kib:.1f} later")
     afresh = True  # memory that was once taken stays with the process
     most_rounds = 2  # half a minute each, and memory hardly differs
 

@@ -1,4 +1,4 @@
-"""What asks: wrk, and the generator `load` for what wrk cannot do. Each result is a dict; problems() says what is wrong with it."""
+"""What asks: wrk, and the generator `load` for what wrk cannot do. Each result is a dict; problems() says what is wrong."""
 import json
 import os
 import pathlib

@@ -136,5 +136,6 @@ KINDS = {"kinds": (Scoregate, Haproxy), "lacking": {"nginx": "no queue: its max_
 ROWS = (
     Queue("queue", "4 replicas of 5 ms, one request each; offered twice what they can do, 4 may wait", **KINDS),
     Queue("queue_20ms", "the same with 20 ms", microseconds=20000, **KINDS),
-    Queue("queue_waiting", "4 replicas of 5 ms, one request each; 32 clients always wait, nobody is refused", load=0, queue=64, **KINDS),
+    Queue("queue_waiting", "4 replicas of 5 ms, one request each; 32 clients always wait, nobody is refused", load=0,
+          queue=64, **KINDS),
 )

@@ -6,7 +6,7 @@ import tempfile
 import threading
 
 from . import servers
-from .processes import TICKS_PER_SECOND, core_busy_seconds, now
+from .processes import TICKS_PER_SECOND, Failure, core_busy_seconds, now
 
 PEERS = (servers.Scoregate, servers.Nginx, servers.Haproxy)
 KIB, MIB = 1024, 1024 * 1024
@@ -152,13 +152,17 @@ class Samples:
 
     def middle(self, seconds):
         """As Window.end(); for a load that measured for `seconds` and has ended just now."""
-        end = self._samples[-1][0]
+        end = now()
         inside = [each for each in self._samples if end - 0.9 * seconds <= each[0] <= end - 0.15 * seconds]
+        if len(inside) < 2:
+            raise Failure("the load was over before the proxy could be sampled")
         return Window.between(inside[0], inside[-1])
 
 
 def cpu_per(count, used):
     """The three figures of what `used` (Window.end()) comes to for each of `count` requests or events. The counters have a
     step; what is less counts as one, so that there is a ratio."""
+    if not count:
+        raise Failure("nothing was answered")
     user, system = (max(seconds, 1 / TICKS_PER_SECOND) for seconds in (used["user"], used["system"]))
     return {"cpu_us": (user + system) / count * 1e6, "user_us": user / count * 1e6, "sys_us": system / count * 1e6}

@@ -31,7 +31,8 @@ def make_certificate(directory, rsa=False):
 
 
 class Stub:
-    """bench/model_stub. `heads` names the file that will hold every request head it sees, `socket` a Unix socket to listen on, too."""
+    """bench/model_stub. `heads` names the file that will hold every request head it sees, `socket` a Unix socket that it
+    listens on as well."""
 
     def __init__(self, program, directory, core=None, heads=None, socket=None):
         if not program.exists():
@@ -67,7 +68,8 @@ class SlowModel:
 
 
 class Proxy:
-    """A proxy in front of 127.0.0.1:model_port, or of the Unix socket `socket`. Subclasses give `name`, `command()`, `version()`."""
+    """A proxy in front of 127.0.0.1:model_port, or of the Unix socket `socket`. Subclasses give `name`, `command()`,
+    `version()`."""
 
     def __init__(self, directory, model_port, core=None, plain=False, socket=None):
         self.directory, self.model_port, self.plain, self.socket = directory, model_port, plain, socket
@@ -129,7 +131,8 @@ class Haproxy(Proxy):
         return ["haproxy", "-db", "-f", self.render("haproxy.cfg.in")]
 
     def more_names(self):
-        return {"ADMISSION": "", "SERVERS": f"server blue unix@{self.socket}" if self.socket else f"server blue 127.0.0.1:{self.model_port}"}
+        address = f"unix@{self.socket}" if self.socket else f"127.0.0.1:{self.model_port}"
+        return {"ADMISSION": "", "SERVERS": f"server blue {address}"}
 
     @staticmethod
     def version():

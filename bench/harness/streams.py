@@ -6,14 +6,15 @@ EVENTS, INTERVAL_MS = 50, 100  # of one stream
 
 
 class Streams(Row):
-    figures = ("cpu_us", "user_us", "sys_us", "events_per_second", "p50_us", "p99_us", "p999_us", "core_busy", "core_others", "pss_mib")
+    figures = ("cpu_us", "user_us", "sys_us", "events_per_second", "p50_us", "p99_us", "p999_us", "core_busy",
+               "core_others", "pss_mib")
     compared = {"": "cpu_us", "user": "user_us", "p99": "p99_us"}
     columns = {"CPU us/event": "{cpu_us:.1f}", "min-max": "{cpu_us_min:.1f}-{cpu_us_max:.1f}",
                "user + sys": "{user_us:.1f} + {sys_us:.1f}", "events/s": "{events_per_second:,.0f}",
                "delay us: p50, p99, p99.9": "{p50_us:,.0f}, {p99_us:,.0f}, {p999_us:,.0f}", "core busy": "{core_busy:.0%}",
                "others": "{core_others:.0%}", "PSS MiB": "{pss_mib:.1f}"}
-    progress = ("{cpu_us:.1f} us/event ({user_us:.1f} user + {sys_us:.1f} sys)  {events_per_second:,.0f}/s, delay p50 {p50_us:.0f} us, "
-                "p99 {p99_us:.0f}, core {core_busy:.0%} busy")
+    progress = ("{cpu_us:.1f} us/event ({user_us:.1f} user + {sys_us:.1f} sys)  {events_per_second:,.0f}/s, "
+                "delay p50 {p50_us:.0f} us, p99 {p99_us:.0f}, core {core_busy:.0%} busy")
 
     def measure(self, proxy, model, plan, turn):
         expected = self.connections * 1000 / INTERVAL_MS

@@ -11,10 +11,12 @@ import subprocess
 import threading
 
 import pytest
-from test_peers import CIPHER, NAMES, servers
+from test_peers import CIPHER, NAMES, model_stub, servers  # noqa: F401 (a fixture)
 
-from harness import changes
+from harness import arriving, changes, report
+from harness.catalogue import ROWS, two_cores
 from harness.processes import poll
+from harness.rows import Plan
 
 each_proxy = pytest.mark.parametrize("name", NAMES)
 EVENTS = 3
@@ -155,3 +157,37 @@ def test_what_is_replaced_is_put_in_force_and_its_reloads_are_counted(request, t
     versions, unit = getattr(changes, what)(proxy)
     with changes.replacing(proxy.directory, versions):
         poll(lambda: proxy.reloads(unit) >= 3, "three reloads")
+
+
+LOAD = """#!/usr/bin/python3
+import argparse, json, sys, time
+parser = argparse.ArgumentParser()
+parser.add_argument("what")
+parser.add_argument("--seconds", type=float, default=0)
+parser.add_argument("--connections", type=int, default=1)
+given, _ = parser.parse_known_args()
+time.sleep(given.seconds)
+result = {"mode": given.what, "seconds": given.seconds, "requests": given.connections, "wrong": 0, "connects": 0, "events": 5000,
+          "errors": {"read": 0}, "resumed": 50, "full": 50, "p50_us": 10, "p99_us": 20, "p999_us": 30, "late_p99_us": 1}
+print(json.dumps(result), flush=True)
+for line in sys.stdin if given.what == "idle" else ():
+    print(json.dumps(result), flush=True)
+"""
+
+
+@pytest.mark.parametrize("name", NAMES[:1])  # scoregate
+@pytest.mark.parametrize("row", ["resume", "idle", "latency", "storm", "workers", "stream"])
+def test_a_row_has_the_figures_that_it_prints(monkeypatch, tmp_path, model_stub, name, row):  # noqa: F811
+    """With a load that takes its time and has a result, so that the machine of the test does not matter."""
+    program = tmp_path / "load"
+    program.write_text(LOAD)
+    program.chmod(0o755)
+    monkeypatch.setenv("LOAD", str(program))
+    monkeypatch.setenv("MODEL_STUB", str(model_stub))
+    monkeypatch.setattr(arriving, "peak", lambda proxy, plan: 1000)
+    row = ROWS[row]
+    rounds = row.run(Plan(1, 1, 0, *two_cores(), quick=True), row.kinds[:1], print)
+    [[one]] = rounds.values()
+    assert set(row.figures) <= set(one)
+    described = report.describe(row, report.summarise(row, rounds))
+    assert all(head in described for head in row.columns)

@@ -66,7 +66,8 @@ def test_the_picture_has_a_bar_for_each_figure(tmp_path):
         return {"figures": {"scoregate": {"cpu_us": {"median": ours}}, "nginx": {"cpu_us": {"median": theirs}}},
                 "ratios": {"scoregate/cheaper": {"peer": "nginx", "median": ours / theirs, "min": 0.5, "max": 3.0}}}
     result = {"date": "2026-01-01T00:00:00Z", "commit": "abc", "machine": {"cpu": "<One & Only>", "cores": 2}, "rounds": 3,
-              "versions": {"nginx": "1.22.1"}, "rows": {"keepalive": of(17.0, 20.0), "handshake": of(300.0, 200.0), "keys": of(1, 1)}}
+              "versions": {"nginx": "1.22.1"},
+              "rows": {"keepalive": of(17.0, 20.0), "handshake": of(300.0, 200.0), "keys": of(1, 1)}}
     (tmp_path / "result.json").write_text(json.dumps(result))
     text = drawn(tmp_path / "result.json", tmp_path)
     xml.etree.ElementTree.fromstring(text)
