@@ -147,13 +147,13 @@ class Samples:
         return self
 
     def __exit__(self, *_):
+        self._end = now()
         self._ended.set()
         self._thread.join()
 
     def middle(self, seconds):
-        """As Window.end(); for a load that measured for `seconds` and has ended just now."""
-        end = now()
-        inside = [each for each in self._samples if end - 0.9 * seconds <= each[0] <= end - 0.15 * seconds]
+        """As Window.end(); for a load that measured for `seconds` and ended with the block."""
+        inside = [each for each in self._samples if 0.15 * seconds <= self._end - each[0] <= 0.9 * seconds]
         if len(inside) < 2:
             raise Failure("the load was over before the proxy could be sampled")
         return Window.between(inside[0], inside[-1])

@@ -186,7 +186,7 @@ def test_a_row_has_the_figures_that_it_prints(monkeypatch, tmp_path, model_stub,
     monkeypatch.setenv("MODEL_STUB", str(model_stub))
     monkeypatch.setattr(arriving, "peak", lambda proxy, plan: 1000)
     row = ROWS[row]
-    rounds = row.run(Plan(1, 1, 0, *two_cores(), quick=True), row.kinds[:1], print)
+    rounds = row.run(Plan(1, 2, 0, *two_cores(), quick=True), row.kinds[:1], print)
     [[one]] = rounds.values()
     assert set(row.figures) <= set(one)
     described = report.describe(row, report.summarise(row, rounds))
