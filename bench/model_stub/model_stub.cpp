@@ -2,7 +2,7 @@
 // front of it is what is measured. One thread, one edge-triggered epoll loop, keep-alive; bodies of any size are read
 // and dropped.
 //
-//   model_stub [--port N] [--unix PATH] [--heads FILE]
+//   model_stub [--port N] [--listeners N] [--unix PATH] [--heads FILE]
 //
 //   GET /                                "Healthy"
 //   ANY /score                           115 bytes of JSON
@@ -11,7 +11,9 @@
 //                                        start + i * I ms in a write of its own; NS is CLOCK_MONOTONIC then. Also
 //                                        /score?events=..., for proxies that know no other path
 //
-// It prints "listening http 127.0.0.1:PORT" and ends on SIGTERM or SIGINT. --unix PATH listens there, too.
+// It prints "listening http 127.0.0.1:PORT" for each listener and ends on SIGTERM or SIGINT. With several listeners
+// (bench/growth has a thousand replicas in one process) all ports but the first are free ones. --unix PATH listens
+// there, too.
 // --heads appends each request head to FILE, after a line "connection K" that numbers the TCP connections as accepted,
 // before the reply is sent: whoever has the reply finds the head. It trusts its clients (proxies on loopback): no
 // limits, no timeouts.
@@ -29,6 +31,7 @@
 #include <queue>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include <arpa/inet.h>
@@ -47,19 +50,11 @@ namespace {
 
 class server {
 public:
-    server(std::uint16_t port, std::string_view unix_path, int heads_file) : heads_file_(heads_file) {
+    server(std::uint16_t port, std::size_t listeners, std::string_view unix_path, int heads_file)
+        : heads_file_(heads_file) {
         if (!unix_path.empty()) listen_unix(unix_path);
-        const int on = 1;
-        ::setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_port = htons(port);
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t size = sizeof address;
-        auto* generic = reinterpret_cast<sockaddr*>(&address);
-        if (::bind(listener_, generic, size) || ::listen(listener_, 4096)) fail("listen");
-        ::getsockname(listener_, generic, &size);
-        watch(listener_, EPOLLIN);
+        for (std::size_t i = 0; i < listeners; ++i) listen_tcp(i == 0 ? port : 0);
+        std::fflush(stdout);
 
         sigset_t ends;
         sigemptyset(&ends);
@@ -68,9 +63,6 @@ public:
         ::sigprocmask(SIG_BLOCK, &ends, nullptr);
         end_ = ::signalfd(-1, &ends, SFD_NONBLOCK);
         watch(end_, EPOLLIN);
-
-        std::printf("listening http 127.0.0.1:%u\n", unsigned(ntohs(address.sin_port)));
-        std::fflush(stdout);
     }
 
     void run() {
@@ -83,7 +75,7 @@ public:
                 const auto& [what, which] = events[std::size_t(i)];
                 const int fd = which.fd;
                 if (fd == end_) return;
-                if (fd == listener_ || fd == unix_listener_) {
+                if (listeners_.contains(fd)) {
                     accept(fd);
                     continue;
                 }
@@ -129,6 +121,22 @@ private:
         return {};
     }
 
+    void listen_tcp(std::uint16_t port) {
+        const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        const int on = 1;
+        ::setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_port = htons(port);
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        socklen_t size = sizeof address;
+        auto* generic = reinterpret_cast<sockaddr*>(&address);
+        if (::bind(listener, generic, size) || ::listen(listener, 4096)) fail("listen");
+        ::getsockname(listener, generic, &size);
+        add(listener);
+        std::printf("listening http 127.0.0.1:%u\n", unsigned(ntohs(address.sin_port)));
+    }
+
     void listen_unix(std::string_view path) {
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
@@ -138,10 +146,15 @@ private:
         }
         std::memcpy(address.sun_path, path.data(), path.size());
         ::unlink(address.sun_path); // of an earlier run
-        unix_listener_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        const int listener = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         auto* generic = reinterpret_cast<sockaddr*>(&address);
-        if (::bind(unix_listener_, generic, sizeof address) || ::listen(unix_listener_, 4096)) fail("unix socket");
-        watch(unix_listener_, EPOLLIN);
+        if (::bind(listener, generic, sizeof address) || ::listen(listener, 4096)) fail("unix socket");
+        add(listener);
+    }
+
+    void add(int listener) {
+        listeners_.insert(listener);
+        watch(listener, EPOLLIN);
     }
 
     void accept(int listener) {
@@ -161,8 +174,7 @@ private:
     }
 
     int epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
-    int listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int unix_listener_ = -1;
+    std::unordered_set<int> listeners_;
     int end_ = -1; // readable once SIGTERM or SIGINT has come
     int heads_file_;
     std::uint64_t accepted_ = 0;
@@ -174,26 +186,28 @@ private:
 } // namespace stub
 
 int main(int argc, char** argv) try {
-    std::size_t port = 0;
+    std::size_t port = 0, listeners = 1;
     int heads_file = -1;
     std::string_view unix_path;
     for (int i = 1; i < argc; i += 2) {
         const std::string_view option = argv[i];
         if (i + 1 < argc && option == "--port") {
             port = stub::parse_number(argv[i + 1]);
+        } else if (i + 1 < argc && option == "--listeners") {
+            listeners = stub::parse_number(argv[i + 1]);
         } else if (i + 1 < argc && option == "--unix") {
             unix_path = argv[i + 1];
         } else if (i + 1 < argc && option == "--heads") {
             heads_file = ::open(argv[i + 1], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
             if (heads_file < 0) stub::fail(argv[i + 1]);
         } else {
-            std::fprintf(stderr, "usage: %s [--port N] [--unix PATH] [--heads FILE]\n", argv[0]);
+            std::fprintf(stderr, "usage: %s [--port N] [--listeners N] [--unix PATH] [--heads FILE]\n", argv[0]);
             return 2;
         }
     }
     stub::filler.fill('x');
     ::prctl(PR_SET_TIMERSLACK, 1UL); // or an event would leave 50 us late
-    stub::server(std::uint16_t(port), unix_path, heads_file).run();
+    stub::server(std::uint16_t(port), listeners, unix_path, heads_file).run();
 } catch (const std::exception& problem) {
     std::fprintf(stderr, "model_stub: %s\n", problem.what());
     return 1;
