@@ -63,6 +63,7 @@ class Row(AnyRow):
             used = window.end()
         requests = result["requests"]
         wrong += problems(result) + unlogged(proxy, answered + requests)
+        empty_log(proxy)
         if not requests:
             raise Failure(f"{proxy.name} answered nothing: {'; '.join(wrong)}; {proxy.process.errors()}")
         return cpu_per(requests, used) | {
@@ -94,13 +95,16 @@ def log_lines(proxy):
 
 
 def unlogged(proxy, requests):
-    """The complaint that fewer than so many lines are in the access log, if so. Empties it: hundreds of MB would be written
-    back to disk during later turns (they append)."""
+    """The complaint that fewer than so many lines are in the access log, if so."""
     with contextlib.suppress(Failure):  # logs are buffered: they get a moment
         poll(lambda: log_lines(proxy) >= requests, "the access log", seconds=3)
     logged = log_lines(proxy)
-    os.truncate(proxy.log, 0)
     return [f"{logged} log lines for {requests} requests"] if logged < requests else []
+
+
+def empty_log(proxy):
+    """Hundreds of MB would be written back to disk during later turns. They append."""
+    os.truncate(proxy.log, 0)
 
 
 def marks(goal=None, user=None):

@@ -18,17 +18,28 @@ def pinned(core, niceness=0):
     return prepare
 
 
-def run_wrk(row, url, seconds, core):
-    """Keep-alive connections, each asks again as soon as it is answered. Returns what checked_post.lua reports."""
+def begin_wrk(row, url, seconds, core, **more):
+    """Starts wrk, which ends after `seconds`, or sooner on SIGINT. `more`: further variables of checked_post.lua."""
     environment = dict(os.environ, OPENSSL_CONF=str(LOAD / "openssl.cnf"), BODY_BYTES=str(row.body_bytes),
-                       REPLY_BYTES=str(row.reply_bytes), KEY=KEY if row.key else "")
-    done = subprocess.run(
+                       REPLY_BYTES=str(row.reply_bytes), KEY=KEY if row.key else "", **more)
+    return subprocess.Popen(
         ["wrk", "-t1", f"-c{row.connections}", f"-d{seconds}s", "--timeout", "10s", "-s", LOAD / "checked_post.lua",
          url + row.query],
-        env=environment, capture_output=True, text=True, preexec_fn=pinned(core))
-    if done.returncode or not done.stdout.strip():
-        raise Failure(f"wrk ended with {done.returncode}: {done.stdout}{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+        env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=pinned(core))
+
+
+def wrk_result(wrk):
+    """Waits for its end and returns what checked_post.lua reports."""
+    output, errors = wrk.communicate()
+    if wrk.returncode or not output.strip():
+        raise Failure(f"wrk ended with {wrk.returncode}: {output}{errors}")
+    return json.loads(output.splitlines()[-1])
+
+
+def run_wrk(row, url, seconds, core):
+    """Keep-alive connections, each asks again as soon as it is answered."""
+    return wrk_result(begin_wrk(row, url, seconds, core))
 
 
 class Generator:

@@ -1,7 +1,9 @@
 """One child process: started on a core of its own, measured from /proc, ended by its pid."""
+import dataclasses
 import os
 import pathlib
 import resource
+import signal
 import socket
 import subprocess
 import time
@@ -47,6 +49,16 @@ def poll(condition, what, seconds=10):
     return result
 
 
+@dataclasses.dataclass(frozen=True)
+class Thread:
+    """CPU in seconds: `user` and `system` in steps of 10 ms, `ran` is both together, to the nanosecond."""
+    main: bool
+    nice: int
+    user: float
+    system: float
+    ran: float
+
+
 class Process:
     """Started at once; `core` None leaves the scheduler its choice. Errors go to a file that a failure quotes."""
 
@@ -58,9 +70,9 @@ class Process:
             self._child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout or errors, stderr=errors,
                                            preexec_fn=pin)
 
-    def wait_listening(self, *ports):
+    def wait_listening(self, *ports, seconds=10):
         for port in ports:
-            poll(lambda: self._accepts(port), f"{self.name} to listen on port {port}")
+            poll(lambda: self._accepts(port), f"{self.name} to listen on port {port}", seconds)
 
     def _accepts(self, port):
         if self._child.poll() is not None:
@@ -70,6 +82,10 @@ class Process:
 
     def errors(self):
         return self._errors.read_text(errors="replace")[-2000:].strip()
+
+    def errors_tell(self, what):
+        """How often its errors say so."""
+        return self._errors.read_text(errors="replace").count(what)
 
     def pids(self):
         """This process and its descendants (nginx's worker)."""
@@ -88,6 +104,24 @@ class Process:
             system += int(fields[12])
         return user / TICKS_PER_SECOND, system / TICKS_PER_SECOND
 
+    def threads(self):
+        """{thread id: Thread} of those that there are now; one that ends takes its time with it."""
+        found = {}
+        for pid in self.pids():
+            for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+                fields = (task / "stat").read_text().rpartition(")")[2].split()
+                found[int(task.name)] = Thread(
+                    main=int(task.name) == pid, nice=int(fields[16]), user=int(fields[11]) / TICKS_PER_SECOND,
+                    system=int(fields[12]) / TICKS_PER_SECOND, ran=int((task / "schedstat").read_text().split()[0]) / 1e9)
+        return found
+
+    def pause(self):
+        """Nothing of it runs until resume()."""
+        self._child.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self._child.send_signal(signal.SIGCONT)
+
     def pss_bytes(self):
         """Proportional set size: memory shared with others counts in part."""
         total = 0
@@ -100,6 +134,7 @@ class Process:
     def stop(self):
         if self._child.poll() is None:
             self._child.terminate()
+            self.resume()
             try:
                 self._child.wait(10)
             except subprocess.TimeoutExpired:

@@ -79,11 +79,11 @@ def commit(root):
     return (git("rev-parse", "--short", "HEAD") or "uncommitted") + ("-dirty" if git("status", "--porcelain") else "")
 
 
-def write(root, result):
-    """bench/results/<date>-<commit>.json; returns its path."""
+def write(root, result, prefix=""):
+    """bench/results/<prefix><date>-<commit>.json; returns its path."""
     now = datetime.datetime.now(datetime.timezone.utc)
     result = {"date": now.strftime("%Y-%m-%dT%H:%M:%SZ"), "commit": commit(root), "machine": machine()} | result
-    path = root / "bench" / "results" / f"{now.strftime('%Y%m%d-%H%M')}-{result['commit']}.json"
+    path = root / "bench" / "results" / f"{prefix}{now.strftime('%Y%m%d-%H%M')}-{result['commit']}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n")
     return path

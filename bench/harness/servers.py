@@ -19,46 +19,49 @@ def binary(variable, name):
     return pathlib.Path(os.environ.get(variable) or ROOT / "build" / "release" / name)
 
 
-def make_certificate(directory, rsa=False):
-    """cert.pem, key.pem and, for HAProxy, pair.pem: ECDSA P-256 or RSA-2048 for localhost, self-signed."""
+def make_certificate(directory, rsa=False, name="localhost"):
+    """cert.pem, key.pem and, for HAProxy, pair.pem: ECDSA P-256 or RSA-2048 for `name`, self-signed."""
     certificate, key = directory / "cert.pem", directory / "key.pem"
     kind = ["rsa:2048"] if rsa else ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", *kind, "-nodes", "-days", "30",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+         "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}" + (",IP:127.0.0.1" if name == "localhost" else ""),
          "-out", certificate, "-keyout", key], check=True, capture_output=True)
     (directory / "pair.pem").write_bytes(certificate.read_bytes() + key.read_bytes())
 
 
 class Stub:
     """bench/model_stub. `heads` names the file that will hold every request head it sees, `socket` a Unix socket that it
-    listens on as well."""
+    listens on as well; with several `listeners` it is as many replicas, on `ports`."""
 
-    def __init__(self, program, directory, core=None, heads=None, socket=None):
+    def __init__(self, program, directory, core=None, heads=None, socket=None, listeners=1):
         if not program.exists():
             raise Failure(f"no model stub: build the target model_stub, or name it in MODEL_STUB ({program.name})")
         self.socket = socket
         greeting = directory / "stub.stdout"
-        options = (["--heads", heads] if heads else []) + (["--unix", socket] if socket else [])
+        options = (["--listeners", str(listeners)] + (["--heads", heads] if heads else [])
+                   + (["--unix", socket] if socket else []))
+        greetings = r"(?:listening http 127\.0\.0\.1:\d+\n){%d}" % listeners
         with open(greeting, "wb") as stdout:
             self.process = Process("stub", [program, *options], directory, core, stdout)
         try:
-            self.port = int(poll(lambda: re.match(r"listening http 127\.0\.0\.1:(\d+)\n", greeting.read_text()),
-                                 "the model stub to listen")[1])
+            told = poll(lambda: re.fullmatch(greetings, greeting.read_text()), "the model stub to listen")[0]
         except Failure:
             self.process.stop()
             raise
+        self.ports = [int(port) for port in re.findall(r":(\d+)\n", told)]
+        self.port = self.ports[0]
 
 
 class SlowModel:
     """bench/slow_model: each request takes so many microseconds."""
 
-    def __init__(self, program, directory, microseconds):
+    def __init__(self, program, directory, microseconds, core=None):
         if not program.exists():
             raise Failure(f"no slow model: build the target slow_model, or name it in SLOW_MODEL ({program.name})")
         greeting = directory / "slow_model.stdout"
         with open(greeting, "wb") as stdout:
-            self.process = Process("slow_model", [program, "--microseconds", str(microseconds)], directory, stdout=stdout)
+            self.process = Process("slow_model", [program, "--microseconds", str(microseconds)], directory, core, stdout)
         try:
             self.port = int(poll(lambda: re.match(r"listening http 127\.0\.0\.1:(\d+)\n", greeting.read_text()),
                                  "the slow model to listen")[1])
@@ -71,6 +74,8 @@ class Proxy:
     """A proxy in front of 127.0.0.1:model_port, or of the Unix socket `socket`. Subclasses give `name`, `command()`,
     `version()`."""
 
+    start_limit = 10  # seconds
+
     def __init__(self, directory, model_port, core=None, plain=False, socket=None):
         self.directory, self.model_port, self.plain, self.socket = directory, model_port, plain, socket
         self.log = directory / f"{self.name}.access.log"
@@ -78,7 +83,7 @@ class Proxy:
         with open(self.log, "ab") as log:
             self.process = Process(self.name, self.command(), directory, core, stdout=log)
         try:
-            self.process.wait_listening(*self.scoring_ports())
+            self.process.wait_listening(*self.scoring_ports(), seconds=self.start_limit)
         except Failure:
             self.process.stop()
             raise
@@ -151,6 +156,11 @@ class Scoregate(Proxy):
         return [self.http_port if self.plain else self.https_port]
 
     def command(self):
+        configuration = self.directory / "scoregate.json"
+        configuration.write_text(json.dumps(self.settings(), indent=2))
+        return [self.program, "--config", configuration]
+
+    def settings(self):
         settings = {
             "listen": {"https": [f"127.0.0.1:{self.https_port}"], "http": [f"127.0.0.1:{self.http_port}"]},
             "admin": {"listen": f"127.0.0.1:{self.admin_port}"},
@@ -162,9 +172,7 @@ class Scoregate(Proxy):
             settings["allowInsecureConnections"] = True
         else:
             settings |= {"sslCertPemFile": "cert.pem", "sslKeyPemFile": "key.pem", "sslCname": "localhost"}
-        configuration = self.directory / "scoregate.json"
-        configuration.write_text(json.dumps(settings, indent=2))
-        return [self.program, "--config", configuration]
+        return settings
 
     def service(self):
         return self.open_service(None)  # what is measured is the way through, not a queue
@@ -177,10 +185,13 @@ class Scoregate(Proxy):
 
     def reloads(self, unit):
         """How often it has put a new version of `unit` in force."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/metrics", timeout=5) as page:
-            text = page.read().decode()
-        found = re.search(rf'scoregate_reloads_total\{{unit="{unit}",result="success"\}} (\d+)', text)
+        text = self.metrics()
+        found = re.search(rf'scoregate_reloads_total\{{unit="{re.escape(unit)}",result="success"\}} (\d+)', text)
         return int(found[1])
+
+    def metrics(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/metrics", timeout=30) as page:
+            return page.read().decode()
 
     @staticmethod
     def version():

@@ -19,6 +19,34 @@ wrk.headers["Accept"] = "*/*"
 wrk.headers["Content-Type"] = "application/json"
 local key = os.getenv("KEY") or ""
 if key ~= "" then wrk.headers["Authorization"] = "Bearer " .. key end
+if os.getenv("CLOSE") == "1" then wrk.headers["Connection"] = "close" end -- a new connection for each request
+
+-- FIELDS: header fields in all; wrk adds Host and Content-Length to those above.
+local fields = 2
+for _ in pairs(wrk.headers) do fields = fields + 1 end
+for i = fields + 1, tonumber(os.getenv("FIELDS") or 0) do
+    wrk.headers[string.format("X-Feature-%03d", i)] = "sepal-length=5.1"
+end
+
+-- The URL's host is the name that is asked for in the handshake; whose certificate it is need not be known to any DNS.
+function wrk.resolve(_, service) wrk.addrs = wrk.lookup("127.0.0.1", service) end
+
+-- TARGETS names a file of lines "PATH HOST ID": each request goes to one of them, at random, with ID as its client's id.
+local targets = os.getenv("TARGETS") or ""
+if targets ~= "" then
+    local requests = {}
+    function init()
+        for line in io.lines(targets) do
+            local path, host, id = line:match("^(%S+) (%S+) (%S+)$")
+            local headers = {Host = host, ["x-ms-client-request-id"] = id}
+            for name, value in pairs(wrk.headers) do
+                if name ~= "Host" then headers[name] = value end
+            end
+            requests[#requests + 1] = wrk.format(nil, path, headers)
+        end
+    end
+    function request() return requests[math.random(#requests)] end
+end
 
 checked, wrong = 0, 0 -- global: done() reads them from the thread
 
