@@ -11,61 +11,83 @@ namespace {
 
 using nlohmann::json;
 
-// Follows the parser through the text: nlohmann::json keeps the last of equal keys without a word and no positions.
-class parse_tracker {
+// Makes the tree as the parser goes through the text, for what the tree does not tell: nlohmann::json keeps the last of
+// equal keys without a word and no positions. (Its parser with a callback tells, too, but goes through all that an
+// object holds again at the end of each of its objects.)
+class tree_maker : public json::json_sax_t {
 public:
     static constexpr std::size_t most_levels = 32;
 
-    explicit parse_tracker(std::map<std::string, std::size_t>& position) : position_(position) {}
+    explicit tree_maker(std::map<std::string, std::size_t>& position) : position_(position) {}
 
-    bool operator()(json::parse_event_t event, const json& parsed) {
-        if (too_deep) return false;
-        switch (event) {
-        case json::parse_event_t::key:
-            open_.back().key = parsed.get<std::string>();
-            if (!open_.back().keys.insert(open_.back().key).second) duplicates.insert(here());
-            break;
-        case json::parse_event_t::object_start: enter(false); return !too_deep;
-        case json::parse_event_t::array_start: enter(true); return !too_deep;
-        case json::parse_event_t::object_end:
-        case json::parse_event_t::array_end:
-            open_.pop_back();
-            step();
-            break;
-        case json::parse_event_t::value:
-            note();
-            step();
-            break;
-        }
-        return true; // keep what was parsed
+    json root;
+    std::set<std::string> duplicates; // pointers
+    bool too_deep = false;            // and read no further: each level costs the pointers of all above it
+    std::string wrong;                // why it is not JSON, as the library says it
+
+    bool null() override { return leaf(nullptr); }
+    bool boolean(bool value) override { return leaf(value); }
+    bool number_integer(json::number_integer_t value) override { return leaf(value); }
+    bool number_unsigned(json::number_unsigned_t value) override { return leaf(value); }
+    bool number_float(json::number_float_t value, const std::string&) override { return leaf(value); }
+    bool string(std::string& value) override { return leaf(std::move(value)); }
+    bool binary(json::binary_t& value) override { return leaf(std::move(value)); } // no text has any
+    bool start_object(std::size_t) override { return enter(json::object()); }
+    bool start_array(std::size_t) override { return enter(json::array()); }
+    bool end_object() override { return leave(); }
+    bool end_array() override { return leave(); }
+
+    bool key(std::string& name) override {
+        auto& in = open_.back();
+        in.key = std::move(name);
+        if (in.value->contains(in.key)) duplicates.insert(here());
+        return true;
     }
 
-    std::set<std::string> duplicates; // pointers
-    bool too_deep = false;            // nothing of it is kept then: each level costs the pointers of all above it
+    bool parse_error(std::size_t, const std::string&, const json::exception& error) override {
+        wrong = error.what();
+        return false;
+    }
 
 private:
     struct level {
+        json* value; // stays where it is: it is the last that what holds it has, until it ends
         std::string pointer;
-        bool array;
-        std::size_t index = 0;
-        std::string key = {};
-        std::set<std::string> keys = {};
+        std::string key = {}; // of the value that comes, in an object
     };
 
     std::string here() const {
         if (open_.empty()) return "";
         const auto& in = open_.back();
-        return child_pointer(in.pointer, in.array ? std::to_string(in.index) : in.key);
+        return child_pointer(in.pointer, in.value->is_array() ? std::to_string(in.value->size()) : in.key);
     }
-    void note() { position_.emplace(here(), position_.size()); }
-    void enter(bool array) {
+
+    json& put(json value) {
+        if (open_.empty()) return root = std::move(value);
+        auto& in = open_.back();
+        if (in.value->is_array()) return in.value->emplace_back(std::move(value));
+        return (*in.value)[in.key] = std::move(value);
+    }
+
+    bool leaf(json value) {
+        position_.emplace(here(), position_.size());
+        put(std::move(value));
+        return true;
+    }
+
+    bool enter(json value) {
         too_deep = open_.size() == most_levels;
-        if (too_deep) return;
-        note();
-        open_.push_back({here(), array});
+        if (too_deep) return false;
+        auto pointer = here();
+        position_.emplace(pointer, position_.size());
+        auto& made = put(std::move(value));
+        open_.push_back({&made, std::move(pointer)});
+        return true;
     }
-    void step() {
-        if (!open_.empty()) ++open_.back().index;
+
+    bool leave() {
+        open_.pop_back();
+        return true;
     }
 
     std::map<std::string, std::size_t>& position_;
@@ -138,25 +160,21 @@ json converted(const std::string& text, std::string_view type) {
 } // namespace
 
 document::document(std::string file, std::string_view text) : file_(std::move(file)) {
-    parse_tracker tracker{position_};
-    try {
-        auto parsed_root = json::parse(
-            text.begin(), text.end(),
-            [&tracker](int, json::parse_event_t event, const json& parsed) { return tracker(event, parsed); },
-            true /* exceptions */, true /* comments */);
-        readable_ = !tracker.too_deep;
-        if (readable_) root_ = std::move(parsed_root);
-    } catch (const json::exception& error) { // a number beyond double is no parse_error
-        std::string what = error.what();     // "[json.exception.parse_error.101] parse error at line 3, column 5: ..."
+    tree_maker made{position_};
+    readable_ = json::sax_parse(text.begin(), text.end(), &made, json::input_format_t::json, true /* to the end */,
+                                true /* comments */);
+    if (readable_) root_ = std::move(made.root);
+    if (!made.wrong.empty()) {
+        auto what = std::move(made.wrong); // "[json.exception.parse_error.101] parse error at line 3, column 5: ..."
         what.erase(0, what.find("] ") + 2);
         // What was read last may be a half of a secret.
         if (const auto quoted = what.find("; last read: "); quoted != what.npos) what.erase(quoted);
         refuse("", "is not JSON: " + what + "; // comments are allowed, a comma after the last entry is not");
     }
-    if (tracker.too_deep)
-        refuse("", "is nested more than " + std::to_string(parse_tracker::most_levels) +
-                       " levels deep, which no key needs");
-    for (const auto& pointer : tracker.duplicates) refuse(pointer, "is given more than once: keep one of them");
+    if (made.too_deep)
+        refuse("",
+               "is nested more than " + std::to_string(tree_maker::most_levels) + " levels deep, which no key needs");
+    for (const auto& pointer : made.duplicates) refuse(pointer, "is given more than once: keep one of them");
 }
 
 void document::apply(const override_setting& setting, const std::vector<key_description>& keys) {
