@@ -4,6 +4,9 @@
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <set>
+#include <unordered_set>
+#include <utility>
 
 namespace scoregate::control {
 
@@ -35,14 +38,24 @@ std::shared_ptr<routing::rate_limiter> limiter_of(const config::rate_limit& want
     return std::make_shared<routing::rate_limiter>(rate, *before, std::chrono::steady_clock::now());
 }
 
-// By its URL, or by its address if both have only that: "http://10.0.0.4" is what DNS finds as "http://10.0.0.4:80".
-bool is_same(const routing::replica_settings& known, const routing::replica_settings& found, bool found_tls) {
-    if (known.url == found.url) return true;
-    const auto literal = [](const routing::replica_settings& one) {
-        return one.addresses.size() == 1 && one.addresses.front().address().to_string() == one.host;
-    };
-    return literal(known) && literal(found) && known.addresses == found.addresses && known.tls == found_tls;
-}
+// Takes each replica once. It is known by its URL, or by its address if that is all its URL has: "http://10.0.0.4" is
+// what DNS finds as "http://10.0.0.4:80".
+class distinct_replicas {
+public:
+    // `found.tls` is as it has to be already.
+    void add(routing::replica_settings found) {
+        if (!urls_.insert(found.url).second) return;
+        const bool literal = found.addresses.size() == 1 && found.addresses.front().address().to_string() == found.host;
+        if (literal && !literals_.emplace(found.addresses.front(), found.tls).second) return;
+        all_.push_back(std::move(found));
+    }
+    std::vector<routing::replica_settings> take() { return std::move(all_); }
+
+private:
+    std::vector<routing::replica_settings> all_;
+    std::unordered_set<std::string> urls_;
+    std::set<std::pair<base::tcp::endpoint, bool>> literals_; // and whether by TLS
+};
 
 } // namespace
 
@@ -92,20 +105,17 @@ std::shared_ptr<const routing::snapshot> assembly::build(const config::settings&
             const key which{wanted.name, each.name};
             auto own = state(which);
             const auto proof = trust.find(which);
-            std::vector<routing::replica_settings> replicas;
-            for (const auto& text : each.replicas)
-                for (auto& found : names.replicas(text)) {
-                    // One server found in two ways is one replica.
-                    const bool known = std::any_of(replicas.begin(), replicas.end(),
-                                                   [&](const auto& other) { return is_same(other, found, text.tls); });
-                    if (known) continue;
+            distinct_replicas replicas;
+            for (const auto& text : each.replicas) {
+                for (auto& found : names.replicas(text)) { // one server found in two ways is one replica
                     found.tls = text.tls;
                     if (text.tls && proof != trust.end()) found.trust = proof->second;
-                    replicas.push_back(std::move(found));
+                    replicas.add(std::move(found));
                 }
+            }
             auto allowed = admission_of(each);
             allowed.assumed_ready = assume_ready_;
-            own.replicas->update(std::move(replicas), allowed);
+            own.replicas->update(replicas.take(), allowed);
             own.terms = terms_of(each, own.terms);
             made.targets.push_back(
                 {each.name, each.settings, each.host_header.value_or(""), own.replicas, own.metrics});
@@ -124,6 +134,9 @@ std::shared_ptr<const routing::snapshot> assembly::build(const config::settings&
     for (const auto& [which, state] : live_)
         if (!kept.contains(which)) leaving_[which] = {state.replicas, state.metrics};
     live_ = std::move(kept);
+    watched_.clear();
+    for (const auto& [which, state] : live_)
+        if (state.replicas) watched_.push_back({state.metrics, state.replicas, state.terms});
     std::erase_if(leaving_, [](const auto& each) { return each.second.metrics.expired(); });
     return std::make_shared<const routing::snapshot>(settings, std::move(services));
 }
@@ -136,13 +149,6 @@ routing::deployment::state assembly::state_of(const std::string& service, const 
 std::vector<assembly::counted> assembly::counts() const {
     std::vector<counted> all;
     for (const auto& [which, state] : live_) all.push_back({state.metrics, state.replicas});
-    return all;
-}
-
-std::vector<assembly::watched> assembly::deployments() const {
-    std::vector<watched> all;
-    for (const auto& [which, state] : live_)
-        if (state.replicas) all.push_back({state.metrics, state.replicas, state.terms});
     return all;
 }
 

@@ -53,7 +53,7 @@ public:
         std::shared_ptr<routing::deployment> replicas;
         std::shared_ptr<const probe_terms> terms; // null: not probed; another object only when they have changed
     };
-    std::vector<watched> deployments() const;
+    const std::vector<watched>& deployments() const { return watched_; }
 
 private:
     struct live {
@@ -77,6 +77,7 @@ private:
     unsigned cores_;
     bool assume_ready_ = false;
     std::map<key, live> live_;
+    std::vector<watched> watched_;
     std::map<key, leaving> leaving_;
 };
 

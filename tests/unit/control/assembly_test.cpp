@@ -199,3 +199,16 @@ TEST_CASE("another deployment of the same service is another") {
     CHECK(only(second).replicas != only(first).replicas);
     CHECK(only(second).metrics != only(first).metrics);
 }
+
+TEST_CASE("a replica that is given twice is one; with TLS, or on another port, it is another") {
+    fixture at;
+    auto bare = replica_at("127.0.0.1", 80), secure = bare;
+    bare.url = "http://127.0.0.1";
+    secure.url = "https://127.0.0.1:80";
+    secure.tls = true;
+    const auto named = replica_at("127.0.0.1", 80), other = replica_at("127.0.0.1", 81);
+    const auto& made = only(at.of(settings_of({service_named("iris", {bare, named, secure, other, bare, other})})));
+    std::vector<std::string> urls;
+    for (const auto& each : made.replicas->look().replicas) urls.push_back(each.url);
+    CHECK(urls == std::vector{bare.url, secure.url, other.url});
+}
