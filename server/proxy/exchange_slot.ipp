@@ -18,7 +18,7 @@ result<bool> exchange<Stream>::ask_for_slot() {
 template <class Stream>
 task<result<void>> exchange<Stream>::wait_for_slot() {
     const auto began = clock::now();
-    watch();
+    unwatched_.arm(base::deadline_wheel::tick_length); // a place that is soon free costs nothing
     const auto pointless = [](const void* who) {
         return static_cast<const exchange*>(who)->given_up().kind != fault::none;
     };

@@ -106,7 +106,7 @@ TEST_CASE("queue_timeout: no slot within max_queue_wait_ms, and queue_full witho
     CHECK(replica.requests() == 1);
 }
 
-TEST_CASE("a client that goes away while it waits leaves the queue at once, half of it too") {
+TEST_CASE("a client that goes away while it waits leaves the queue soon, half of it too") {
     const auto what = GENERATE(over::tls, over::plain);
     const bool half = GENERATE(false, true);
     INFO(to_string(what) << " " << half);
