@@ -154,14 +154,14 @@ void append(problems& to, problems some) { to.insert(to.end(), some.begin(), som
 
 } // namespace
 
-file_text read_text(const source& from, bool again) {
+file_text read_text(const source& from, bool again, services_dir& folder) {
     file_text out;
     if (const auto wrong = read_file(from.file, again, out.text); !wrong.empty()) {
         out.problems.push_back(
             {from.file, "", "cannot be read (" + wrong + "): name a readable configuration file with --config"});
         return out;
     }
-    out.services = read_services_folder(services_folder_of(from, out.text));
+    out.services = read_services_folder(folder.of(from, out.text));
     return out;
 }
 

@@ -51,7 +51,12 @@ struct file_text {
 };
 
 // `again`: for a reload. Then it must be a regular file; at the start a pipe will do, which gives what it holds once.
-file_text read_text(const source&, bool again);
+// `folder` is of the same source, with what it has found before.
+file_text read_text(const source&, bool again, services_dir& folder);
+inline file_text read_text(const source& from, bool again) {
+    services_dir folder;
+    return read_text(from, again, folder);
+}
 
 // Validates. Does not open the other files it names, such as certificates and keys: who uses them does, and reports in
 // the same form.

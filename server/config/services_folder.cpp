@@ -76,6 +76,8 @@ services_folder read_services_folder(const std::string& path) {
     return found;
 }
 
+namespace {
+
 std::string services_folder_of(const source& from, const std::string& text) {
     using nlohmann::json;
     const auto tree = json::parse(text, nullptr, false /* exceptions */, true /* comments */);
@@ -88,6 +90,15 @@ std::string services_folder_of(const source& from, const std::string& text) {
     if (folder.empty()) return {};
     while (folder.size() > 1 && folder.ends_with('/')) folder.pop_back();
     return (fs::path(from.file).parent_path() / folder).lexically_normal().string();
+}
+
+} // namespace
+
+const std::string& services_dir::of(const source& from, const std::string& text) {
+    if (text == text_) return path_;
+    path_ = services_folder_of(from, text);
+    text_ = text;
+    return path_;
 }
 
 std::vector<std::string> services_folder::watched() const {

@@ -32,8 +32,15 @@ struct services_folder {
 services_folder read_services_folder(const std::string& path);
 
 // services_dir as the configuration of that text and its overrides have it, seen from the working directory; empty if
-// there is none, or the text is no good.
-std::string services_folder_of(const source&, const std::string& text);
+// there is none, or the text is no good. Remembers the last text: who looks every second at one that hardly ever
+// changes need not parse it again.
+class services_dir {
+public:
+    const std::string& of(const source&, const std::string& text);
+
+private:
+    std::string text_, path_;
+};
 
 // Empty once `text` is what the file holds, otherwise what is wrong. `regular`: refuses a pipe, without waiting for it.
 std::string read_file(const std::string& path, bool regular, std::string& text);

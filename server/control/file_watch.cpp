@@ -4,11 +4,14 @@
 #include <filesystem>
 #include <sys/inotify.h>
 #include <unistd.h>
+#include <unordered_set>
 #include <utility>
 
 namespace scoregate::control {
 
 namespace {
+
+namespace fs = std::filesystem;
 
 // What can put other content behind a name. Not IN_MODIFY: a log that is written in the same folder would wake us with
 // each line, and whoever writes in place closes the file in the end.
@@ -24,13 +27,16 @@ file_watch::file_watch(base::executor where) : events_(where), timer_(where) {
 
 void file_watch::follow(const std::vector<std::string>& paths) {
     if (!events_.is_open()) return;
-    const auto add = [this](const std::filesystem::path& folder) {
-        ::inotify_add_watch(events_.native_handle(), folder.c_str(), changes); // a folder watched already is the same
+    std::unordered_set<std::string> added; // by this call: since the last one another folder may have come in its place
+    const auto add = [&](const fs::path& folder) {
+        if (added.insert(folder.native()).second) ::inotify_add_watch(events_.native_handle(), folder.c_str(), changes);
     };
-    for (const std::filesystem::path path : paths) {
+    for (const fs::path path : paths) {
         add(path.parent_path());
         std::error_code ec;
-        const auto real = std::filesystem::canonical(path, ec);
+        const bool lies_there = path.filename() != "." && !fs::is_symlink(path, ec);
+        if (lies_there) continue; // and is not resolved, which would cost more than reading it
+        const auto real = fs::canonical(path, ec);
         if (!ec) add(real.parent_path());
     }
 }

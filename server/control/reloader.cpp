@@ -159,7 +159,7 @@ base::task<> reloader::follow_file() {
         auto read = [this, path, ca_files = ca_files_] {
             watch_.follow({path});
             watch_.follow(ca_files);
-            const auto text = config::read_text(source_, true);
+            const auto text = config::read_text(source_, true, services_dir_);
             watch_.follow(text.services.watched());
             return digest_of(text, ca_files);
         };

@@ -62,6 +62,7 @@ private:
     reload_unit unit_;
     base::background::lane lane_;
     file_watch watch_;
+    config::services_dir services_dir_; // of follow_file()'s reads alone: the lane has one at a time
     turn turn_;
 };
 

@@ -258,3 +258,16 @@ TEST_CASE("what is watched is the directory and each file, absolute, also while 
     CHECK(read_services_folder("").watched().empty());
     for (const auto& each : read_services_folder(".").watched()) CHECK(fs::path(each).is_absolute());
 }
+
+TEST_CASE("services_dir is that of the text that is asked about, whatever was asked before") {
+    source from;
+    from.file = "/etc/scoregate.json";
+    services_dir folder;
+    CHECK(folder.of(from, "").empty());
+    for (int twice = 0; twice < 2; ++twice) {
+        CHECK(folder.of(from, R"({"services_dir": "one"})") == "/etc/one");
+        CHECK(folder.of(from, R"({"services_dir": "one"})") == "/etc/one");
+        CHECK(folder.of(from, R"({"services_dir": "two"})") == "/etc/two");
+        CHECK(folder.of(from, R"({"services_dir": )").empty());
+    }
+}

@@ -73,6 +73,23 @@ TEST_CASE("however a file is replaced, it is looked at at once") {
     CHECK(at.seen_before_the_interval([&] { fs::remove(file); }));
 }
 
+TEST_CASE("a folder that is a link is followed to where it leads, and swapped") {
+    fixture at;
+    const auto root = at.folder.path();
+    fs::create_directory(root / "first");
+    fs::create_directory(root / "second");
+    fs::create_symlink("first", root / "services");
+    const auto follow = [&] { at.watch.follow({root / "services/.", root / "services/iris.json"}); };
+    follow();
+    CHECK(at.seen_before_the_interval([&] { at.folder.write("first/iris.json", "one"); }));
+    CHECK(at.seen_before_the_interval([&] {
+        fs::create_symlink("second", root / "next");
+        fs::rename(root / "next", root / "services");
+    }));
+    follow();
+    CHECK(at.seen_before_the_interval([&] { at.folder.write("second/iris.json", "two"); }));
+}
+
 TEST_CASE("without events a look is due every interval, and at once when hurried") {
     fixture at;
     const auto began = std::chrono::steady_clock::now();
