@@ -341,7 +341,8 @@ def measure(subject, row, seconds, load_core):
             "sys_us": usage.system / requests * 1e6, "beside_us_per_s": usage.beside / usage.elapsed * 1e6,
             "rest_us_per_s": rest * 1e6, "requests": requests, "requests_per_second": requests / usage.elapsed,
             "p50_us": result["p50_us"], "p99_us": result["p99_us"],
-            "others": max(0, core - usage.serving - usage.beside) / usage.elapsed, "pss_bytes": subject.process.pss_bytes(), "problems": wrong}
+            "others": max(0, core - usage.serving - usage.beside) / usage.elapsed,
+            "pss_bytes": subject.process.pss_bytes(), "problems": wrong}
 
 
 def reload(subject, rest_us_per_s):
