@@ -102,10 +102,10 @@ base::task<config::problems> reloader::reload_now(bool insist) {
     };
     auto found = co_await files_.run(where_, lane_, read_limit, std::move(read));
     if (!found) {
-        const auto* const what = running_.services_dir ? "or its services_dir cannot be read within 10 s: look at the "
+        const std::string what = running_.services_dir ? "or its services_dir cannot be read within 10 s: look at the "
                                                          "volumes that they are on"
                                                        : "cannot be read within 10 s: look at the volume that it is on";
-        config::problems hung{{source_.file, "", what}};
+        config::problems hung{{source_.file, "", what + ", and at how busy the CPU is: requests go first"}};
         unit_.refuse({}, hung, true, std::chrono::steady_clock::now());
         co_return hung;
     }
