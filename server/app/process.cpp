@@ -315,14 +315,17 @@ void process::stop_accepting() {
         }
         for (auto& core : cores_)
             core->post([this, &core = *core] {
-                core.drain([this] { base::asio::post(where(), [this] { core_emptied(); }); });
+                core.drain([this, index = core.index()] {
+                    base::asio::post(where(), [this, index] { core_emptied(index); });
+                });
             });
     });
 }
 
-void process::core_emptied() {
-    // A core reports each time that it becomes empty; it does so once, since nothing new comes.
-    if (stage_ == stage::ended || ++cores_emptied_ < cores_.size()) return;
+void process::core_emptied(unsigned index) {
+    // A core reports each time that it becomes empty: twice, if the last that was dealt to it came after the first.
+    cores_emptied_.insert(index);
+    if (stage_ == stage::ended || cores_emptied_.size() < cores_.size()) return;
     telemetry::log().info(was_cut_ ? "ended" : "drained: every request has been answered");
     stage_ = stage::ended;
     drain_timer_.cancel();

@@ -29,6 +29,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -96,7 +97,7 @@ private:
     base::task<> drain_for_successor();
     base::task<> end_requests();
     void stop_accepting();
-    void core_emptied();
+    void core_emptied(unsigned index);
     void cut();
     void publish(std::shared_ptr<const routing::snapshot>);
     void publish(std::vector<tls::ssl_ctx_ptr>, control::open_connections);
@@ -170,7 +171,7 @@ private:
     bool short_of_descriptors_ = false;
     base::tick_timer drain_timer_;
     stage stage_ = stage::starting;
-    std::size_t cores_emptied_ = 0;
+    std::set<unsigned> cores_emptied_; // their indices
     bool was_cut_ = false, told_to_end_ = false, start_failed_ = false;
 };
 

@@ -41,7 +41,8 @@ namespace detail {
 inline root_task run_inside(executor where, gate& inside, task<void> work) {
     std::exception_ptr escaped;
     try {
-        co_await std::move(work);
+        auto own = std::move(work); // gone, with all it was given, before the gate is left
+        co_await std::move(own);
     } catch (...) {
         escaped = std::current_exception();
     }

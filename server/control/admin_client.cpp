@@ -39,6 +39,8 @@ base::task<> ask(base::executor where, std::string authority, http::verb method,
     beast::basic_stream<base::tcp, base::executor> stream(where);
     stream.expires_after(patience);
     for (const auto& each : found) {
+        base::error_code ignored;
+        stream.socket().close(ignored); // of the address before, which may be of another family
         const auto [refused] = co_await stream.async_connect(each.endpoint(), base::awaited);
         failed = refused;
         if (!failed) break;

@@ -44,9 +44,10 @@ class distinct_replicas {
 public:
     // `found.tls` is as it has to be already.
     void add(routing::replica_settings found) {
-        if (!urls_.insert(found.url).second) return;
+        if (urls_.contains(found.url)) return;
         const bool literal = found.addresses.size() == 1 && found.addresses.front().address().to_string() == found.host;
         if (literal && !literals_.emplace(found.addresses.front(), found.tls).second) return;
+        urls_.insert(found.url);
         all_.push_back(std::move(found));
     }
     std::vector<routing::replica_settings> take() { return std::move(all_); }
