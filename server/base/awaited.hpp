@@ -63,7 +63,7 @@ public:
 
     bool await_ready() const noexcept { return false; }
     // What an initiation throws finds nobody who could go on: it ends the process, as memory that is not there does.
-    template <class Promise>
+    template <class Promise> // NOLINTNEXTLINE(bugprone-exception-escape): as said
     void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
         waiting_.coroutine = coroutine;
         waiting_.root = coroutine.promise().root;
