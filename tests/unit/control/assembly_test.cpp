@@ -207,8 +207,8 @@ TEST_CASE("a replica that is given twice is one; with TLS, or on another port, i
     secure.url = "https://127.0.0.1:80";
     secure.tls = true;
     const auto named = replica_at("127.0.0.1", 80), other = replica_at("127.0.0.1", 81);
-    const auto& made = only(at.of(settings_of({service_named("iris", {bare, named, secure, other, bare, other})})));
+    const auto made = at.of(settings_of({service_named("iris", {bare, named, secure, other, bare, other})}));
     std::vector<std::string> urls;
-    for (const auto& each : made.replicas->look().replicas) urls.push_back(each.url);
+    for (const auto& each : only(made).replicas->look().replicas) urls.push_back(each.url);
     CHECK(urls == std::vector{bare.url, secure.url, other.url});
 }
