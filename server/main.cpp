@@ -8,6 +8,7 @@
 #include "telemetry/log.hpp"
 #include "tls/certificate_report.hpp"
 #include "tls/development_certificates.hpp"
+#include "tls/openssl_memory.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -191,6 +192,7 @@ void add_takeover(CLI::App& to, arguments& given) {
 // NOLINTNEXTLINE(bugprone-exception-escape): CLI11 throws where options are declared wrongly, which no user can cause.
 int main(int argc, char** argv) {
     app::keep_out_of_core_dumps();
+    if (!tls::keep_record_buffers_apart()) telemetry::log().warn("OpenSSL was in use too early: it keeps more memory");
     arguments given;
     CLI::App line(
         "scoregate: a TLS 1.2 front-end for model servers.\n"

@@ -1,19 +1,32 @@
 #include "base/buffer.hpp"
 
+#include <cstdlib>
+#include <new>
+
 namespace scoregate::base {
+
+namespace {
+
+buffer_pool::bytes_ptr memory_of(std::size_t size) {
+    void* const taken = size <= block_store::largest ? block_store::take(size) : std::malloc(size); // NOLINT
+    if (taken == nullptr) throw std::bad_alloc();
+    return buffer_pool::bytes_ptr(static_cast<char*>(taken));
+}
+
+} // namespace
 
 buffer_pool::block buffer_pool::take(std::size_t size) {
     ++lent_;
     if (size == bulk_block) ++bulk_lent_;
-    const auto pooled = [](std::vector<std::unique_ptr<char[]>>& free, std::size_t of) {
-        if (free.empty()) return block{std::make_unique_for_overwrite<char[]>(of), of};
+    const auto pooled = [](std::vector<bytes_ptr>& free, std::size_t of) {
+        if (free.empty()) return block{memory_of(of), of};
         block taken{std::move(free.back()), of};
         free.pop_back();
         return taken;
     };
     if (size <= small_block) return pooled(small_, small_block);
     if (size == bulk_block) return pooled(bulk_, bulk_block);
-    return {std::make_unique_for_overwrite<char[]>(size), size};
+    return {memory_of(size), size};
 }
 
 void buffer_pool::give(block&& returned) {

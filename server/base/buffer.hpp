@@ -3,6 +3,8 @@
 // large body few system calls. One thread.
 #pragma once
 
+#include "base/block_store.hpp"
+
 #include <cstddef>
 #include <cstring>
 #include <memory>
@@ -18,8 +20,9 @@ public:
     static constexpr std::size_t small_block = 16 * 1024;
     static constexpr std::size_t bulk_block = 128 * 1024;
 
+    using bytes_ptr = std::unique_ptr<char[], block_store::deleter>;
     struct block {
-        std::unique_ptr<char[]> bytes;
+        bytes_ptr bytes;
         std::size_t size = 0;
     };
 
@@ -33,9 +36,9 @@ public:
     bool has_bulk_to_spare() const { return bulk_lent_ < most_bulk; }
 
 private:
-    static constexpr std::size_t kept_small = 256, kept_bulk = 16; // what stays here between bursts: 6 MiB per core
+    static constexpr std::size_t kept_small = 32, kept_bulk = 16; // what stays here between bursts: 2.5 MiB per core
     static constexpr std::size_t most_bulk = 64;                   // 8 MiB per core
-    std::vector<std::unique_ptr<char[]>> small_, bulk_;
+    std::vector<bytes_ptr> small_, bulk_;
     std::size_t lent_ = 0, bulk_lent_ = 0;
 };
 

@@ -13,7 +13,7 @@ constexpr bool keeps = false;
 constexpr bool keeps = true;
 #endif
 
-constexpr std::size_t step = 64; // a cache line; sizes are rounded up to it
+constexpr std::size_t step = 16; // sizes are rounded up to it, as operator new would
 
 struct block {
     block* next;

@@ -6,6 +6,8 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
+#include <utility>
 
 namespace scoregate::base::frame_memory {
 
@@ -36,5 +38,27 @@ struct frame_allocator {
     void deallocate(T* block, std::size_t count) noexcept { frame_memory::give_back(block, count * sizeof(T)); }
     friend bool operator==(const frame_allocator&, const frame_allocator&) noexcept { return true; }
 };
+
+// And for an object that comes and goes with requests.
+struct frame_deleter {
+    template <class T>
+    void operator()(T* object) const noexcept {
+        std::destroy_at(object);
+        frame_memory::give_back(object, sizeof(T));
+    }
+};
+template <class T>
+using frame_ptr = std::unique_ptr<T, frame_deleter>;
+
+template <class T, class... Args>
+frame_ptr<T> make_in_frame(Args&&... args) {
+    void* const place = frame_memory::take(sizeof(T));
+    try {
+        return frame_ptr<T>(new (place) T(std::forward<Args>(args)...));
+    } catch (...) {
+        frame_memory::give_back(place, sizeof(T));
+        throw;
+    }
+}
 
 } // namespace scoregate::base

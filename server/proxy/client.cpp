@@ -1,5 +1,6 @@
 #include "proxy/client.hpp"
 
+#include "base/frame_memory.hpp"
 #include "http/reply.hpp"
 #include "proxy/proxy_header.hpp"
 #include "tls/client_trust.hpp"
@@ -53,7 +54,6 @@ public:
                 base::buffer(on.buffers),
                 base::buffer(on.buffers),
                 base::buffer(on.buffers)},
-          exchange_(side_),
           waiting_(on.wheel, this, [](void* self) { static_cast<client*>(self)->cancel(); }) {
         set_peer(peer);
         on.opened(*this);
@@ -66,11 +66,14 @@ public:
     }
     void drain() override {
         // A wait that is hot ends sooner than this, and the one after it knows that there is a drain.
-        if (!exchange_.busy() && !lingering_ && !hot_) waiting_.arm(drain_time());
+        if (!(exchange_ && exchange_->busy()) && !lingering_ && !hot_) waiting_.arm(drain_time());
     }
     void cut() override {
         side_.finishing = true;
-        exchange_.abort();
+        cut_ = true;
+        if (exchange_) return exchange_->abort();
+        error_code ignored;
+        side_.stream.socket().close(ignored);
     }
 
     bool make_way() override {
@@ -102,7 +105,9 @@ public:
         while (end == ending::keep_alive) {
             const bool more = co_await next_request();
             if (!more) break;
-            end = co_await exchange_.serve();
+            if (!exchange_) exchange_ = base::make_in_frame<exchange<Stream>>(side_);
+            if (cut_) exchange_->abort(); // the request had been read just before
+            end = co_await exchange_->serve();
             served_ = true;
             if constexpr (Stream::is_tls) side_.stream.read_as_usual();
             trim(side_.in);
@@ -208,6 +213,18 @@ private:
         if (used.empty() && used.capacity() > base::buffer_pool::small_block) used.release();
     }
 
+    // Some bytes into side_.in. What has come begins a TLS record, and with it a request. A coroutine of its own, so that
+    // who is idle holds nothing for it.
+    task<error_code> read_request(std::chrono::milliseconds patience) {
+        side_.in.reserve();
+        const auto room = side_.in.writable();
+        waiting_.arm(patience);
+        const auto [ec, n] = co_await side_.stream.async_read_some(asio::buffer(room.data(), room.size()), awaited);
+        waiting_.disarm();
+        if (!ec) side_.in.commit(n);
+        co_return ec;
+    }
+
     // True once bytes of a request stand in side_.in.
     task<bool> next_request() {
         auto& in = side_.in;
@@ -222,6 +239,7 @@ private:
                 in.release();
                 side_.out.release();
                 side_.reply.release();
+                exchange_.reset();
                 stream.release_buffers();
                 waiting_.arm(keep_alive());
                 side_.where.idle.add(*this);
@@ -234,12 +252,7 @@ private:
                 // Half a TLS record is no request yet. Whoever has nothing under way makes way first.
                 if (!evicted_) side_.where.idle.add(*this);
             }
-            in.reserve();
-            const auto room = in.writable();
-            // What has come begins a TLS record, and with it a request.
-            waiting_.arm(hot_ ? std::min(hot_time, keep_alive()) : side_.where.snapshot()->settings().timeouts.header);
-            const auto [ec, n] = co_await stream.async_read_some(asio::buffer(room.data(), room.size()), awaited);
-            waiting_.disarm();
+            const auto ec = co_await read_request(hot_ ? std::min(hot_time, keep_alive()) : settings().timeouts.header);
             stop_waiting();
             idle_ = false;
             if (ec == asio::error::operation_aborted && hot_) {
@@ -247,7 +260,6 @@ private:
                 continue;
             }
             if (ec) co_return false;
-            in.commit(n);
         }
         hot_ = false;
         co_return true;
@@ -325,13 +337,14 @@ private:
 
     dealing& dealing_;
     client_side<Stream> side_;
-    exchange<Stream> exchange_;
-    base::deadline waiting_; // handshake, idleness, lingering
+    base::frame_ptr<exchange<Stream>> exchange_; // while requests come; who is idle has none
+    base::deadline waiting_;                     // handshake, idleness, lingering
     connections_by_address::place place_;
     bool served_ = false, lingering_ = false;
     bool idle_ = false;    // waits for a request, and stands in line
     bool evicted_ = false; // was told to make way
     bool hot_ = false;     // waits for a request with its buffers
+    bool cut_ = false;     // was told to end at once
 };
 
 // Whether one more may begin; the slowest makes way. While the core is behind they wait for it, and each that was

@@ -1,0 +1,143 @@
+#include "base/block_store.hpp"
+
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <mutex>
+#include <span>
+#include <sys/mman.h>
+#include <vector>
+
+namespace scoregate::base::block_store {
+
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool keeps = false;
+#else
+constexpr bool keeps = true;
+#endif
+
+constexpr std::size_t most_blocks = 2 * 1024 * 1024; // 48 GiB of addresses, which cost nothing until they are used
+constexpr std::size_t step = 128;                    // blocks that are made usable at once
+
+// The range, reserved once for the life of the process; empty where it cannot be had (RLIMIT_AS).
+std::span<char> reserve() {
+    constexpr auto size = most_blocks * largest;
+    void* const made = ::mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (made == MAP_FAILED) return {};
+    ::madvise(made, size, MADV_NOHUGEPAGE); // a page that was given back must not come again with its neighbours
+    return {static_cast<char*>(made), size};
+}
+
+// The blocks that no thread has.
+class shared_blocks {
+public:
+    constexpr shared_blocks() = default;
+
+    void* take() {
+        const std::lock_guard hold(mutex_);
+        for (auto* from : {&ready_, &bare_})
+            if (!from->empty()) {
+                void* const found = from->back();
+                from->pop_back();
+                return found;
+            }
+        return make();
+    }
+
+    // Room in both lists has been made along with the blocks.
+    void give_back(std::span<void* const> blocks) noexcept {
+        std::size_t stay = 0;
+        {
+            const std::lock_guard hold(mutex_);
+            for (; stay < blocks.size() && ready_.size() < most_shared; ++stay) ready_.push_back(blocks[stay]);
+        }
+        const auto rest = blocks.subspan(stay);
+        if (rest.empty()) return;
+        for (void* const each : rest) ::madvise(each, largest, MADV_DONTNEED);
+        const std::lock_guard hold(mutex_);
+        bare_.insert(bare_.end(), rest.begin(), rest.end());
+    }
+
+private:
+    void* make();
+
+    std::mutex mutex_;
+    std::vector<void*> ready_, bare_; // with memory, without
+    std::size_t usable_ = 0;          // blocks from the beginning of the range
+};
+
+std::span<char> range() {
+    static const auto reserved = reserve();
+    return reserved;
+}
+
+// One of the next blocks of the range; the others of the step are bare.
+void* shared_blocks::make() {
+    const auto whole = range();
+    if (usable_ * largest == whole.size()) return nullptr;
+    char* const first = whole.data() + usable_ * largest;
+    try {
+        ready_.reserve(most_shared);
+        bare_.reserve(usable_ + step);
+    } catch (...) { return nullptr; }
+    if (::mprotect(first, step * largest, PROT_READ | PROT_WRITE) != 0) return nullptr;
+    usable_ += step;
+    for (std::size_t i = step - 1; i != 0; --i) bare_.push_back(first + i * largest);
+    return first;
+}
+
+// Threads may give blocks back until the very end of the process.
+shared_blocks& shared() {
+    static auto* const made = new shared_blocks;
+    return *made;
+}
+
+// The blocks of one thread, so that the usual take() needs no lock.
+struct own_blocks {
+    std::array<void*, most_of_thread> blocks{};
+    std::size_t count = 0;
+
+    constexpr own_blocks() = default;
+    own_blocks(const own_blocks&) = delete;
+    own_blocks& operator=(const own_blocks&) = delete;
+    ~own_blocks() { give_up(count); }
+
+    void give_up(std::size_t how_many) {
+        if (how_many == 0) return;
+        count -= how_many;
+        shared().give_back({&blocks[count], how_many});
+    }
+};
+
+own_blocks& own() {
+    static thread_local own_blocks mine;
+    return mine;
+}
+
+} // namespace
+
+void* take(std::size_t size) noexcept {
+    if (keeps) {
+        auto& mine = own();
+        if (mine.count != 0) return mine.blocks[--mine.count];
+        if (void* const found = shared().take()) return found;
+    }
+    return std::malloc(size); // NOLINT(cppcoreguidelines-no-malloc): for OpenSSL, which has no operator new
+}
+
+void give_back(void* block) noexcept {
+    if (!owns(block)) return std::free(block); // NOLINT(cppcoreguidelines-no-malloc)
+    auto& mine = own();
+    if (mine.count == most_of_thread) mine.give_up(most_of_thread / 2);
+    mine.blocks[mine.count++] = block;
+}
+
+bool owns(const void* block) noexcept {
+    if (!keeps || block == nullptr) return false;
+    const auto whole = range();
+    return reinterpret_cast<std::uintptr_t>(block) - reinterpret_cast<std::uintptr_t>(whole.data()) < whole.size();
+}
+
+} // namespace scoregate::base::block_store

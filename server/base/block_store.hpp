@@ -1,0 +1,29 @@
+// Memory for the large short-lived blocks of connections: a TLS record's, a body's. They lie in a range of addresses of
+// their own, apart from the heap, where each would leave a hole between the small objects that stay: after a busy hour
+// ten thousand idle connections held twice what they use. What is free beyond a little goes back to the kernel at once.
+// Any thread; a block may be given back by another than took it. Sanitizers get each block from the heap, so that they
+// can watch it.
+#pragma once
+
+#include <cstddef>
+
+namespace scoregate::base::block_store {
+
+// In bytes; OpenSSL's largest is 21,848, for handshake messages.
+inline constexpr std::size_t largest = 24 * 1024;
+// Blocks that stay ready for use, with their memory: of each thread, and of all together.
+inline constexpr std::size_t most_of_thread = 16, most_shared = 16;
+
+// At least `size` bytes, at most `largest`, aligned like malloc's; of the heap where the process may have no more
+// addresses. Null if there is no memory.
+void* take(std::size_t size) noexcept;
+// A block from take() or from malloc(), or null.
+void give_back(void* block) noexcept;
+// Whether it is a block of the store, all `largest` bytes of which may be used.
+bool owns(const void* block) noexcept;
+
+struct deleter {
+    void operator()(char* block) const noexcept { give_back(block); }
+};
+
+} // namespace scoregate::base::block_store

@@ -1,0 +1,85 @@
+#include "base/block_store.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <set>
+#include <sys/mman.h>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
+namespace store = scoregate::base::block_store;
+
+namespace {
+
+std::vector<char*> take(std::size_t count) {
+    std::vector<char*> taken;
+    for (std::size_t i = 0; i < count; ++i) {
+        taken.push_back(static_cast<char*>(store::take(store::largest)));
+        std::memset(taken.back(), static_cast<int>(i), store::largest);
+    }
+    return taken;
+}
+
+void give_back(const std::vector<char*>& all) {
+    for (auto* const each : all) store::give_back(each);
+}
+
+} // namespace
+
+TEST_CASE("blocks are whole, aligned and nobody else's") {
+    const auto taken = take(300); // several steps
+    for (std::size_t i = 0; i < taken.size(); ++i) {
+        CHECK(reinterpret_cast<std::uintptr_t>(taken[i]) % 16 == 0);
+        CHECK(std::count(taken[i], taken[i] + store::largest, static_cast<char>(i)) == store::largest);
+    }
+    give_back(taken);
+}
+
+TEST_CASE("what is of the heap goes back to it") {
+    auto* const of_heap = std::malloc(100);
+    CHECK_FALSE(store::owns(of_heap));
+    CHECK_FALSE(store::owns(nullptr));
+    store::give_back(of_heap); // the address sanitizer sees to it
+    store::give_back(nullptr);
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) // there all blocks are of the heap
+
+TEST_CASE("the memory of free blocks goes back to the kernel, but for a little") {
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    const auto taken = take(1000);
+    const auto resident = [&] {
+        std::size_t pages = 0;
+        for (auto* const each : taken) {
+            CHECK(store::owns(each));
+            std::vector<unsigned char> there(store::largest / page);
+            REQUIRE(::mincore(each, store::largest, there.data()) == 0);
+            pages += static_cast<std::size_t>(
+                std::count_if(there.begin(), there.end(), [](unsigned char one) { return (one & 1) != 0; }));
+        }
+        return pages * page / store::largest;
+    };
+    CHECK(resident() == 1000);
+    give_back(taken);
+    CHECK(resident() <= store::most_of_thread + store::most_shared);
+    const auto again = take(1000);
+    CHECK(std::set<char*>(again.begin(), again.end()) == std::set<char*>(taken.begin(), taken.end()));
+    give_back(again);
+}
+
+TEST_CASE("a block may go back in another thread, and one that ends keeps none") {
+    std::set<char*> seen;
+    for (int i = 0; i < 50; ++i) {
+        std::vector<char*> taken;
+        std::thread([&] { taken = take(store::most_of_thread); }).join();
+        std::thread([&] { give_back(taken); }).join();
+        seen.insert(taken.begin(), taken.end());
+    }
+    CHECK(seen.size() <= 2 * (store::most_of_thread + store::most_shared));
+}
+
+#endif
