@@ -84,13 +84,18 @@ void mode::record(moment due, bool right, moment now) {
     if (!measured(due)) return;
     ++result_.requests;
     if (!right) ++result_.wrong;
-    result_.times.record(now - due);
+    took(due, now);
 }
 
 void mode::lose(moment due, moment now) {
     if (!measured(due)) return;
     ++result_.timeouts;
+    took(due, now);
+}
+
+void mode::took(moment due, moment now) {
     result_.times.record(now - due);
+    if (result_.usual) result_.usual->record(due - begin_, now - due);
 }
 
 // A request that has timed out took at least that long; what broke has no time.

@@ -73,6 +73,7 @@ protected:
 private:
     void go_on_with_round(moment now);
     void sweep(moment now);
+    void took(moment due, moment now);
     void end(moment now);
 
     const int epoll_;

@@ -14,6 +14,7 @@ public:
         : mode(chosen, to), random_(chosen.seed), interval_(chosen.rate) {
         result_.mode = "open";
         result_.late.emplace();
+        if (chosen.window.count()) result_.usual.emplace(chosen.window);
     }
 
     void ready(connection& one) override {

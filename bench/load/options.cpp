@@ -33,7 +33,7 @@ std::optional<options> parse_options(int argc, char** argv) {
     options chosen;
     chosen.cipher = "ECDHE-ECDSA-AES128-GCM-SHA256";
     double seconds = 0, warm_up = 0;
-    std::int64_t interval_ms = 0;
+    std::int64_t interval_ms = 0, window_ms = 0;
 
     CLI::App app("Load for the bench; prints one line of JSON for each result.");
     app.require_subcommand(1);
@@ -41,6 +41,8 @@ std::optional<options> parse_options(int argc, char** argv) {
     auto& open = *app.add_subcommand("open", "requests at random moments, whether earlier ones were answered or not");
     open.add_option("--rate", chosen.rate, "requests/s")->required()->check(CLI::Range(0.1, 1e7));
     open.add_option("--connections", chosen.connections, "kept alive")->required()->check(at_least_one);
+    open.add_option("--window-ms", window_ms, "also the median of the percentiles of windows this long")
+        ->check(at_least_one);
 
     auto& connect = *app.add_subcommand("connect", "a new connection for each request");
     const std::map<std::string, handshakes> kinds{{"full", handshakes::full}, {"resume", handshakes::resumed}};
@@ -69,6 +71,7 @@ std::optional<options> parse_options(int argc, char** argv) {
     chosen.mode = open ? mode_name::open : connect ? mode_name::connect : stream ? mode_name::stream : mode_name::idle;
     chosen.seconds = std::chrono::duration<double>(seconds);
     chosen.warm_up = std::chrono::duration<double>(warm_up);
+    chosen.window = std::chrono::milliseconds(window_ms);
     chosen.interval = std::chrono::milliseconds(interval_ms);
     return chosen;
 }

@@ -23,7 +23,8 @@ struct options {
     std::size_t connections = 1; // also the streams
     std::uint64_t seed = 1;
     std::chrono::duration<double> warm_up{0}, seconds{0};
-    double rate = 0; // requests/s, mode open
+    double rate = 0;                     // requests/s, mode open
+    std::chrono::milliseconds window{0}; // of the usual percentiles, mode open; 0: none
     handshakes kind = handshakes::full;
     std::uint64_t events = 0; // of each stream
     std::chrono::milliseconds interval{0};

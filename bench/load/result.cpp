@@ -37,6 +37,11 @@ std::string result::line() const {
         {"max_us", microseconds(times.max())},
     };
     if (late) json["late_p99_us"] = microseconds(late->percentile(0.99));
+    if (usual) {
+        json["windows"] = usual->count();
+        json["usual_p50_us"] = microseconds(usual->percentile(0.5));
+        json["usual_p99_us"] = microseconds(usual->percentile(0.99));
+    }
     if (resumed) json["resumed"] = *resumed;
     if (full) json["full"] = *full;
     if (events) json["events"] = *events;

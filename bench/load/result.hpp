@@ -3,6 +3,7 @@
 
 #include "connection.hpp"
 #include "histogram.hpp"
+#include "windows.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -20,6 +21,7 @@ struct result {
     histogram times;
 
     std::optional<histogram> late;                // mode open: how late a request was sent that could have been sent
+    std::optional<windows> usual;                 // mode open, where asked for
     std::optional<std::uint64_t> resumed, full;   // mode connect: handshakes
     std::optional<std::uint64_t> events, streams; // mode stream
 

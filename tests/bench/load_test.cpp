@@ -2,6 +2,7 @@
 #include "events.hpp"
 #include "histogram.hpp"
 #include "reply.hpp"
+#include "windows.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -66,6 +67,19 @@ TEST_CASE("a histogram at its ends") {
     CHECK(histogram.percentile(1) <= 1h);
     CHECK(histogram.percentile(1) > 59min);
     CHECK(histogram.percentile(0.34) == 255ns);
+}
+
+TEST_CASE("what is usual is the median of windows") {
+    load::windows windows(100ms);
+    CHECK(windows.percentile(0.5) == 0ns);
+    CHECK(windows.count() == 0);
+    for (int window = 0; window < 5; ++window)
+        for (int i = 1; i <= 100; ++i) // the third has a stall; the seventh to tenth, nothing
+            windows.record(window * 100ms + i * 500us, window == 2 ? 50ms : std::chrono::microseconds(i + window));
+    windows.record(1000ms, 1us);
+    CHECK(windows.count() == 6);
+    CHECK(windows.percentile(0.99) == 100us); // 1, 99, 100, 102, 103, 50000: the lower one of the two in the middle
+    CHECK(windows.percentile(0.5) == 51us);
 }
 
 TEST_CASE("replies are read in any slicing") {

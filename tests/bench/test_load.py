@@ -7,6 +7,7 @@ LOAD, MODEL_STUB and SCOREGATE_BINARY name other builds than build/release/.
 import asyncio
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import pathlib
@@ -240,13 +241,34 @@ def test_open_counts_from_when_a_request_was_due():
     began = time.monotonic()
     with serving(stall_once) as port:
         result = right(run("open", "--url", f"http://127.0.0.1:{port}/", "--rate", 200, "--connections", 2,
-                           "--seconds", 3))
+                           "--seconds", 3, "--window-ms", 200))
     assert stalled.is_set()
     assert result["max_us"] >= 299_000
+    # Three windows at most have it in them: it is not what is usual.
+    assert result["windows"] == 15
+    assert result["usual_p50_us"] < result["usual_p99_us"] < 100_000
     # A tenth of that tenth has more than 270 ms to wait: a hundredth of all, but for chance.
     assert result["p99_us"] > 180_000
     assert result["p50_us"] < 100_000
     assert result["late_p99_us"] < result["p99_us"], "it was the server that was late"
+
+
+def test_open_does_not_hide_what_a_server_does_again_and_again():
+    """A stall in each window, but of far fewer requests than a half: it is seen in the usual p99 and not in the usual p50."""
+    numbers = itertools.count(1)
+
+    async def stall_often(reader, writer):
+        while True:
+            await read_request(reader)
+            if next(numbers) % 20 == 0:
+                await asyncio.sleep(0.03)
+            writer.write(reply(PREDICTION))
+
+    with serving(stall_often) as port:
+        result = right(run("open", "--url", f"http://127.0.0.1:{port}/", "--rate", 400, "--connections", 16, "--seconds", 1.5,
+                           "--window-ms", 250))
+    assert result["windows"] == 6
+    assert result["usual_p99_us"] >= 29_000 > result["usual_p50_us"]
 
 
 # --- connect ---
