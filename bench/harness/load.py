@@ -11,10 +11,13 @@ from .servers import KEY, binary
 LOAD = pathlib.Path(__file__).resolve().parents[1] / "load"
 
 
-def pinned(core, niceness=0):
+def pinned(core, leftovers=False):
+    """`leftovers`: it runs only while nobody else on its core wants to (SCHED_IDLE), and stops at once when somebody does.
+    Niceness does not do that: who wakes up then waits for up to a slice of the nicest."""
     def prepare():
         os.sched_setaffinity(0, {core} if isinstance(core, int) else core)
-        os.nice(niceness)
+        if leftovers:
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     return prepare
 
 
@@ -45,13 +48,13 @@ def run_wrk(row, url, seconds, core):
 class Generator:
     """`load WHAT --url URL --OPTION VALUE ...`, started at once on `core` (or a set of them)."""
 
-    def __init__(self, what, url, core, /, niceness=0, **options):
+    def __init__(self, what, url, core, /, leftovers=False, **options):
         program = binary("LOAD", "load")
         if not program.exists():
             raise Failure(f"no load generator: build the target load, or name it in LOAD ({program.name})")
         words = [f"{word}" for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
         self._child = subprocess.Popen([program, what, "--url", url, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                       stderr=subprocess.PIPE, text=True, preexec_fn=pinned(core, niceness))
+                                       stderr=subprocess.PIPE, text=True, preexec_fn=pinned(core, leftovers))
 
     def __enter__(self):
         return self

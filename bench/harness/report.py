@@ -1,6 +1,7 @@
 """From measured rounds to figures, ratios, tables and the result file."""
 import datetime
 import json
+import math
 import os
 import platform
 import statistics
@@ -9,6 +10,16 @@ import subprocess
 
 def spread(values):
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def certain(values):
+    """(least, most) between which the median of ever more such values is, with a certainty of 95 %, whatever their
+    distribution: all but the outermost ones (the sign test). None of fewer than six: they cannot tell."""
+    values, count = sorted(values), len(values)
+    below, outermost = 0.0, 0
+    while (below := below + math.comb(count, outermost) / 2 ** count) <= 0.025:
+        outermost += 1
+    return (values[outermost - 1], values[-outermost]) if outermost else None
 
 
 def summarise(row, rounds):
@@ -22,9 +33,9 @@ def summarise(row, rounds):
         for called, figure in row.compared.items():
             cheaper = min(others, key=lambda name: figures[name][figure]["median"])
             for other, whom in [(each, each) for each in others] + [(cheaper, "cheaper")]:
-                pairs = zip(rounds["scoregate"], rounds[other])
-                ratios[f"scoregate/{whom}" + (f", {called}" if called else "")] = {"peer": other} | spread(
-                    [ours[figure] / theirs[figure] for ours, theirs in pairs])
+                of_turns = [ours[figure] / theirs[figure] for ours, theirs in zip(rounds["scoregate"], rounds[other])]
+                ratios[f"scoregate/{whom}" + (f", {called}" if called else "")] = {"peer": other} | spread(of_turns) | {
+                    "certain": certain(of_turns)}
     return {"figures": figures, "ratios": ratios}
 
 
@@ -48,16 +59,20 @@ def flat(figures):
     return found
 
 
+def between(certain):
+    return "-" if certain is None else f"{certain[0]:.2f}-{certain[1]:.2f}"
+
+
 def describe(row, summary):
     lines = [[name, *(template.format_map(flat(figures)) for template in row.columns.values())]
              for name, figures in summary["figures"].items()]
     lines += [[name, *("-" for _ in row.columns)] for name in row.lacking]
     text = f"\n### {row.name}: {row.what}; {row.connections:,} connections\n\n" + table(["proxy", *row.columns], lines)
     text += "".join(f"\n\n{name}: {why}." for name, why in row.lacking.items())
-    shown = [[name, ratio["peer"], f"{ratio['median']:.2f}", f"{ratio['min']:.2f}-{ratio['max']:.2f}"]
+    shown = [[name, ratio["peer"], f"{ratio['median']:.2f}", f"{ratio['min']:.2f}-{ratio['max']:.2f}", between(ratio["certain"])]
              for name, ratio in summary["ratios"].items() if name.startswith("scoregate/cheaper")]
     if shown:
-        text += "\n\n" + table(["ratio", "to", "median", "min-max"], shown)
+        text += "\n\n" + table(["ratio", "to", "median", "min-max", "95 %"], shown)
     return text
 
 

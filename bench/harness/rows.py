@@ -33,6 +33,7 @@ class Mark:
     bar: float | None = 1.0
     goal: float | None = None
     at_least: bool = False
+    if_resolved: bool = False  # judged only where the turns tell on which side of it the figure is (marks.py)
 
 
 CHEAPER = "scoregate/cheaper"
@@ -83,6 +84,12 @@ class Row:
         """One turn, the first being 1: {figure: number, ..., "problems": [text, ...]}."""
         raise NotImplementedError
 
+    def turns(self, plan):
+        return min(plan.rounds, self.most_rounds)
+
+    def prepare(self, proxies, plan):
+        """All have been started and none was measured yet; not where each turn has a new process."""
+
     def together(self, runs):
         """Further figures, of all turns of a proxy together."""
         return {}
@@ -94,17 +101,23 @@ class Row:
         with tempfile.TemporaryDirectory(prefix="scoregate-bench-") as directory, contextlib.ExitStack() as running:
             directory = pathlib.Path(directory)
             model = self.start_model(directory, running, plan)
-            rounds_of_it = min(plan.rounds, self.most_rounds)
-            for turn in range(1, rounds_of_it + 1):
+            turns = self.turns(plan)
+
+            def begin(kind, place, until):
+                place.mkdir()
+                started[kind.name] = self.start(kind, place, model, until, plan)
+            if not self.afresh:
+                for kind in kinds:
+                    begin(kind, directory / kind.name, running)
+                self.prepare(list(started.values()), plan)
+            for turn in range(1, turns + 1):
                 for kind in kinds:
                     with contextlib.ExitStack() as of_turn:
-                        if kind.name not in started or self.afresh:
-                            own = directory / (f"{kind.name}{turn}" if self.afresh else kind.name)
-                            own.mkdir()
-                            started[kind.name] = self.start(kind, own, model, of_turn if self.afresh else running, plan)
+                        if self.afresh:
+                            begin(kind, directory / f"{kind.name}{turn}", of_turn)
                         one = self.measure(started[kind.name], model, plan, turn)
                     rounds[kind.name].append(one)
-                    tell(f"{self.name} {turn}/{rounds_of_it} {kind.name:9}: " + self.progress.format_map(one)
+                    tell(f"{self.name} {turn}/{turns} {kind.name:9}: " + self.progress.format_map(one)
                          + "".join(f"  WRONG: {problem}" for problem in one["problems"]))
         return rounds
 

@@ -15,6 +15,7 @@ from test_peers import CIPHER, NAMES, model_stub, servers  # noqa: F401 (a fixtu
 
 from harness import arriving, changes, report
 from harness.catalogue import ROWS, two_cores
+from harness.load import pinned
 from harness.processes import poll
 from harness.rows import Plan
 
@@ -168,7 +169,8 @@ parser.add_argument("--connections", type=int, default=1)
 given, _ = parser.parse_known_args()
 time.sleep(given.seconds)
 result = {"mode": given.what, "seconds": given.seconds, "requests": given.connections, "wrong": 0, "connects": 0, "events": 5000,
-          "errors": {"read": 0}, "resumed": 50, "full": 50, "p50_us": 10, "p99_us": 20, "p999_us": 30, "late_p99_us": 1}
+          "errors": {"read": 0}, "resumed": 50, "full": 50, "p50_us": 10, "p99_us": 20, "p999_us": 30, "late_p99_us": 1,
+          "windows": 10, "usual_p50_us": 9, "usual_p99_us": 15}
 print(json.dumps(result), flush=True)
 for line in sys.stdin if given.what == "idle" else ():
     print(json.dumps(result), flush=True)
@@ -189,5 +191,44 @@ def test_a_row_has_the_figures_that_it_prints(monkeypatch, tmp_path, model_stub,
     rounds = row.run(Plan(1, 2, 0, *two_cores(), quick=True), row.kinds[:1], print)
     [[one]] = rounds.values()
     assert set(row.figures) <= set(one)
+    assert not hasattr(row, "settle") or row.turns(Plan(3, 2, 1, 0, 1)) == 9
     described = report.describe(row, report.summarise(row, rounds))
     assert all(head in described for head in row.columns)
+
+
+def test_all_proxies_are_asked_at_the_same_rates_and_the_replica_once_in_a_turn(monkeypatch):
+    """However much more than the slowest one a proxy could do."""
+    asked = []
+
+    def generate(what, url, core, **options):
+        asked.append((url, options["rate"]))
+        return {"mode": "open", "seconds": options["seconds"], "requests": options["rate"] * options["seconds"], "wrong": 0,
+                "connects": 0, "errors": {}, "late_p99_us": 1} | {
+                    f"{name}_us": 5 if "/score" in url else 25 for name in arriving.PERCENTILES + arriving.USUAL}
+
+    class Known:
+        def __init__(self, name):
+            self.name = name
+
+        def url(self):
+            return self.name
+    peaks = {"slow": 4000, "fast": 9000}
+    monkeypatch.setattr(arriving, "generate", generate)
+    monkeypatch.setattr(arriving, "peak", lambda proxy, plan: peaks[proxy.name])
+    monkeypatch.setattr(arriving, "Window", lambda *_: type("Nothing", (), {"end": lambda self: {"core_others": 0}})())
+    row, plan, model = ROWS["latency"], Plan(3, 2, 0, *two_cores()), type("Replica", (), {"port": 1})()
+    proxies = [Known(name) for name in peaks]
+    row.prepare(proxies, plan)
+    for turn in (1, 2):
+        for proxy in proxies:
+            one = row.measure(proxy, model, plan, turn)
+            assert (one["rate_50"], one["added_p99_us_50"], one["direct_p99_us_50"], one["problems"]) == (2000, 20, 5, [])
+    for name in peaks:
+        assert [rate for url, rate in asked if url == name] == [1000, 2000, 3000] * 2
+    assert [rate for url, rate in asked if "/score" in url] == [1000, 2000, 3000] * 2
+
+
+def test_the_load_of_the_storm_runs_on_what_others_leave():
+    policy = subprocess.run(["/usr/bin/python3", "-c", "import os; print(os.sched_getscheduler(0) == os.SCHED_IDLE)"],
+                            preexec_fn=pinned(two_cores()[1], leftovers=True), capture_output=True, text=True)
+    assert policy.stdout == "True\n"

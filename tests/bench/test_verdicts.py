@@ -21,7 +21,7 @@ def test_ratios_are_taken_within_rounds_and_held_to_bar_and_goal():
     rounds = {"scoregate": [10, 20, 60], "nginx": [20, 40, 50], "haproxy": [200, 200, 200]}
     rounds = {name: [{"cpu_us": value} for value in values] for name, values in rounds.items()}
     summary = report.summarise(row, rounds)
-    assert summary["ratios"]["scoregate/cheaper"] == {"peer": "nginx", "median": 0.5, "min": 0.5, "max": 1.2}
+    assert summary["ratios"]["scoregate/cheaper"] == {"peer": "nginx", "median": 0.5, "min": 0.5, "max": 1.2, "certain": None}
     assert summary["ratios"]["scoregate/haproxy"]["median"] == 0.1
     [judged] = marks.judge(row, summary)
     assert (judged["bar_met"], judged["goal_met"]) == (True, False)
@@ -30,6 +30,63 @@ def test_ratios_are_taken_within_rounds_and_held_to_bar_and_goal():
     dearer = report.summarise(row, {"scoregate": rounds["haproxy"], "nginx": rounds["nginx"]})
     assert marks.missed({"some": marks.judge(row, dearer)})
     assert marks.judge(row, report.summarise(row, {"nginx": rounds["nginx"]})) == []
+
+
+def turns(ours, nginx, others=0.0):
+    """The summary and the marks of a row that is judged only where its turns tell."""
+    class Some(rows.Row):
+        figures = ("p99_us", "others")
+        compared = {"": "p99_us"}
+
+    row = Some("some", "", marks=(rows.Mark("p99", rows.CHEAPER, goal=0.5, if_resolved=True),))
+    rounds = {name: [{"p99_us": value, "others": others} for value in values]
+              for name, values in (("scoregate", ours), ("nginx", nginx))}
+    summary = report.summarise(row, rounds)
+    [judged] = marks.judge(row, summary)
+    return summary, judged
+
+
+@pytest.mark.parametrize("ours, bar, goal", [
+    ([0.8, 0.9, 0.7, 0.8, 0.9, 0.8], True, False),
+    ([1.2, 1.1, 1.3, 1.2, 1.1, 1.4], False, False),
+    ([0.3, 0.4, 0.2, 0.3, 0.4, 0.3], True, True),
+    ([0.9, 0.8, 1.1, 0.9, 0.8, 0.7], "not resolved", False),  # of six, all have to say so
+    ([0.9, 0.8, 9.0, 0.9, 0.8, 0.7, 0.9, 0.8, 0.9], True, False),  # of nine, one may be odd on each side
+    ([0.9, 0.8, 9.0, 2.0, 0.8, 0.7, 0.9, 0.8, 0.9], "not resolved", False),
+    ([0.4, 0.8, 0.4, 0.6, 0.4, 0.4], True, "not resolved"),
+    ([0.1, 0.1, 0.1, 0.1, 0.1], "not resolved", "not resolved"),  # five cannot tell
+    ([9.0], "not resolved", "not resolved"),
+])
+def test_a_bar_is_neither_met_nor_missed_where_the_turns_do_not_tell(ours, bar, goal):
+    summary, judged = turns(ours, [1.0] * len(ours))
+    assert (judged["bar_met"], judged["goal_met"]) == (bar, goal)
+    assert marks.missed({"some": [judged]}) == (bar is False)
+    assert marks.unresolved({"some": [judged]}) == (["some: p99"] if bar == "not resolved" else [])
+    told = marks.describe({"some": [judged]})
+    assert {True: "1.00 met", False: "1.00 MISSED"}.get(bar, "1.00 not resolved") in told
+    json.dumps([summary, judged])
+
+
+def test_a_bar_is_not_judged_on_a_core_that_others_use():
+    assert turns([0.8] * 6, [1.0] * 6, others=0.02)[1]["bar_met"] is True
+    assert turns([0.8] * 6, [1.0] * 6, others=0.3)[1]["bar_met"] == "not resolved"
+
+
+def test_other_rows_are_judged_by_their_median_whatever_their_spread():
+    class Some(rows.Row):
+        figures = ("cpu_us",)
+
+    row = Some("some", "", marks=(rows.Mark("CPU", rows.CHEAPER),))
+    rounds = {"scoregate": [{"cpu_us": each} for each in (1, 2, 3)], "nginx": [{"cpu_us": 1.9}] * 3}
+    [judged] = marks.judge(row, report.summarise(row, rounds))
+    assert judged["bar_met"] is False and "certain" not in judged
+
+
+@pytest.mark.parametrize("count, outermost", [(5, None), (6, 1), (8, 1), (9, 2), (15, 4), (25, 8)])
+def test_what_the_median_is_certain_to_be_between(count, outermost):
+    """Tables of the sign test."""
+    between = report.certain(range(count, 0, -1))
+    assert between == (outermost and (outermost, count + 1 - outermost))
 
 
 def test_system_calls_are_read_from_strace():
