@@ -181,8 +181,8 @@ ROWS = (
                    Mark("added p99 at half of peak", f"{CHEAPER}, p99 at 50 %", goal=1.0, if_resolved=True),
                    Mark("added usual p99 at half of peak", f"{CHEAPER}, usual p99 at 50 %", goal=1.0, if_resolved=True))),
     Storm("storm", "4,000 requests/s over 16 kept connections, while others come with a full handshake each", connections=32,
-          marks=(Mark("p99 of the requests", CHEAPER, if_resolved=True),
-                 Mark("usual p99 of the requests", f"{CHEAPER}, usual p99", if_resolved=True))),
+          marks=(Mark("p99 of the requests", CHEAPER, if_resolved=True, late=("late_us", "p99_us")),
+                 Mark("usual p99 of the requests", f"{CHEAPER}, usual p99", if_resolved=True, late=("late_us", "usual_p99_us")))),
     Workers("workers", "2 workers against 1, the same 16,000 requests/s, half of them over 4 of the connections",
             kinds=(servers.TwoWorkers, servers.OneWorker), marks=(Mark("CPU per request", CHEAPER, bar=None, goal=1.05),)),
 )

@@ -3,19 +3,21 @@ from .report import between, table
 
 UNRESOLVED = "not resolved"
 MOST_OTHERS = 0.05  # of the proxy's core, for what is judged only if resolved
+MOST_LATE = 0.5  # of a figure may be the load's own lateness
 
 
 def judge(row, summary):
     """[{what, median, min, max, against, bar, bar_met, goal, goal_met}, ...]; of what was measured. Of a mark that is judged
     only if resolved also `certain` (report.py); where a limit lies within that, or where there were too few turns to tell, or
-    something else ran on the core, the turns do not say on which side of it the figure is: `bar_met` or `goal_met` is
-    "not resolved" then, which is neither."""
-    found, disturbed = [], others(summary) > MOST_OTHERS
+    something else ran on the core, or the load itself was late, the turns do not say on which side of it the figure is:
+    `bar_met` or `goal_met` is "not resolved" then, which is neither."""
+    found = []
     for mark in row.marks:
         measured = summary["ratios"].get(mark.key) or summary["figures"].get("scoregate", {}).get(mark.key)
         if not measured:
             continue
         certain = measured.get("certain")
+        disturbed = others(summary) > MOST_OTHERS or too_late(mark, summary)
 
         def met(limit):
             if limit is None:
@@ -34,6 +36,14 @@ def others(summary):
     shares = [figures.get(name, {"median": 0})["median"] for figures in summary["figures"].values()
               for name in ("others", "core_others")]
     return max(shares, default=0)
+
+
+def too_late(mark, summary):
+    """Whether what a proxy shows is the load's own lateness for the most part."""
+    if not mark.late:
+        return False
+    late, beside = mark.late
+    return any(figures[late]["median"] > MOST_LATE * figures[beside]["median"] for figures in summary["figures"].values())
 
 
 def describe(judged):

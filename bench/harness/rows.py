@@ -34,6 +34,7 @@ class Mark:
     goal: float | None = None
     at_least: bool = False
     if_resolved: bool = False  # judged only where the turns tell on which side of it the figure is (marks.py)
+    late: tuple = ()  # (how late the load was, the figure it has to be small beside); else it is not resolved
 
 
 CHEAPER = "scoregate/cheaper"

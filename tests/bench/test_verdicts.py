@@ -32,14 +32,14 @@ def test_ratios_are_taken_within_rounds_and_held_to_bar_and_goal():
     assert marks.judge(row, report.summarise(row, {"nginx": rounds["nginx"]})) == []
 
 
-def turns(ours, nginx, others=0.0):
+def turns(ours, nginx, others=0.0, late=0.0):
     """The summary and the marks of a row that is judged only where its turns tell."""
     class Some(rows.Row):
-        figures = ("p99_us", "others")
+        figures = ("p99_us", "others", "late_us")
         compared = {"": "p99_us"}
 
-    row = Some("some", "", marks=(rows.Mark("p99", rows.CHEAPER, goal=0.5, if_resolved=True),))
-    rounds = {name: [{"p99_us": value, "others": others} for value in values]
+    row = Some("some", "", marks=(rows.Mark("p99", rows.CHEAPER, goal=0.5, if_resolved=True, late=("late_us", "p99_us")),))
+    rounds = {name: [{"p99_us": value, "others": others, "late_us": late} for value in values]
               for name, values in (("scoregate", ours), ("nginx", nginx))}
     summary = report.summarise(row, rounds)
     [judged] = marks.judge(row, summary)
@@ -70,6 +70,11 @@ def test_a_bar_is_neither_met_nor_missed_where_the_turns_do_not_tell(ours, bar, 
 def test_a_bar_is_not_judged_on_a_core_that_others_use():
     assert turns([0.8] * 6, [1.0] * 6, others=0.02)[1]["bar_met"] is True
     assert turns([0.8] * 6, [1.0] * 6, others=0.3)[1]["bar_met"] == "not resolved"
+
+
+def test_a_bar_is_not_judged_where_the_load_was_late():
+    assert turns([0.8] * 6, [1.0] * 6, late=0.3)[1]["bar_met"] is True
+    assert turns([0.8] * 6, [1.0] * 6, late=0.45)[1]["bar_met"] == "not resolved"  # of 0.8 more than half
 
 
 def test_other_rows_are_judged_by_their_median_whatever_their_spread():
