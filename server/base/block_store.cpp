@@ -81,7 +81,9 @@ void* shared_blocks::make() {
     try {
         ready_.reserve(most_shared);
         bare_.reserve(usable_ + step);
-    } catch (...) { return nullptr; }
+    } catch (...) {
+        return nullptr;
+    }
     if (::mprotect(first, step * largest, PROT_READ | PROT_WRITE) != 0) return nullptr;
     usable_ += step;
     for (std::size_t i = step - 1; i != 0; --i) bare_.push_back(first + i * largest);

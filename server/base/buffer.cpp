@@ -17,7 +17,7 @@ buffer_pool::bytes_ptr memory_of(std::size_t size) {
 
 buffer_pool::block buffer_pool::take(std::size_t size) {
     ++lent_;
-    if (size == bulk_block) ++bulk_lent_;
+    if (size == bulk_block || size == long_block) strides_lent_ += size;
     const auto pooled = [](std::vector<bytes_ptr>& free, std::size_t of) {
         if (free.empty()) return block{memory_of(of), of};
         block taken{std::move(free.back()), of};
@@ -26,16 +26,19 @@ buffer_pool::block buffer_pool::take(std::size_t size) {
     };
     if (size <= small_block) return pooled(small_, small_block);
     if (size == bulk_block) return pooled(bulk_, bulk_block);
+    if (size == long_block) return pooled(long_, long_block);
     return {memory_of(size), size};
 }
 
 void buffer_pool::give(block&& returned) {
     --lent_;
-    if (returned.size == bulk_block) --bulk_lent_;
+    if (returned.size == bulk_block || returned.size == long_block) strides_lent_ -= returned.size;
     if (returned.size == small_block && small_.size() < kept_small)
         small_.push_back(std::move(returned.bytes));
     else if (returned.size == bulk_block && bulk_.size() < kept_bulk)
         bulk_.push_back(std::move(returned.bytes));
+    else if (returned.size == long_block && long_.size() < kept_long)
+        long_.push_back(std::move(returned.bytes));
     returned = {};
 }
 
@@ -51,7 +54,13 @@ void buffer::reserve(std::size_t size) {
     }
 }
 
-void buffer::reserve_stride() { reserve(capacity() < bulk && pool_.has_bulk_to_spare() ? bulk : ordinary); }
+void buffer::reserve_stride(std::uint64_t to_come) {
+    constexpr std::uint64_t worth_a_long_one = 4 * buffer_pool::long_block;
+    if (to_come >= worth_a_long_one && capacity() < long_stride && pool_.has_to_spare(buffer_pool::long_block))
+        reserve(long_stride);
+    else
+        reserve(capacity() < bulk && pool_.has_to_spare(buffer_pool::bulk_block) ? bulk : ordinary);
+}
 
 void buffer::compact() {
     if (begin_ == headroom) return;

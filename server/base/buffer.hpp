@@ -1,11 +1,12 @@
 // Byte buffers of one core, lent while data is in flight. A buffer holds no memory until it is given a block, and gives
-// the block back to its core's pool; blocks come in two sizes so that an ordinary request costs little memory and a
+// the block back to its core's pool; blocks come in three sizes so that an ordinary request costs little memory and a
 // large body few system calls. One thread.
 #pragma once
 
 #include "base/block_store.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <span>
@@ -19,6 +20,7 @@ class buffer_pool {
 public:
     static constexpr std::size_t small_block = 16 * 1024;
     static constexpr std::size_t bulk_block = 128 * 1024;
+    static constexpr std::size_t long_block = 512 * 1024;
 
     using bytes_ptr = std::unique_ptr<char[], block_store::deleter>;
     struct block {
@@ -26,20 +28,23 @@ public:
         std::size_t size = 0;
     };
 
-    // At least `size` bytes: a pooled block for what fits a small one and for exactly a bulk one, else memory of that
-    // size.
+    // At least `size` bytes: a pooled block for what fits a small one and for exactly a bulk or a long one, else memory
+    // of that size.
     block take(std::size_t size);
     void give(block&&);
     // Blocks that are with somebody now.
     std::size_t lent() const { return lent_; }
-    // Large strides are for as many bodies at once as pay for the memory: thousands that stand still would not.
-    bool has_bulk_to_spare() const { return bulk_lent_ < most_bulk; }
+    // Whether a bulk or a long block more may be lent for a stride. They are for as many bodies at once as pay for the
+    // memory: thousands that stand still would not. Long ones leave half of it to bodies that come later.
+    bool has_to_spare(std::size_t stride) const {
+        return strides_lent_ + stride <= (stride == long_block ? most_strides / 2 : most_strides);
+    }
 
 private:
-    static constexpr std::size_t kept_small = 32, kept_bulk = 16; // what stays here between bursts: 2.5 MiB per core
-    static constexpr std::size_t most_bulk = 64;                   // 8 MiB per core
-    std::vector<bytes_ptr> small_, bulk_;
-    std::size_t lent_ = 0, bulk_lent_ = 0;
+    static constexpr std::size_t kept_small = 32, kept_bulk = 8, kept_long = 2; // between bursts: 2.5 MiB per core
+    static constexpr std::size_t most_strides = 8 * 1024 * 1024;                // bytes, per core
+    std::vector<bytes_ptr> small_, bulk_, long_;
+    std::size_t lent_ = 0, strides_lent_ = 0; // blocks of all sizes; bytes of bulk and long ones
 };
 
 // [ headroom | consumed | readable | writable | tailroom ]: head- and tailroom let a chunk's framing be written around
@@ -49,6 +54,7 @@ public:
     static constexpr std::size_t headroom = 16, tailroom = 16;
     static constexpr std::size_t ordinary = buffer_pool::small_block - headroom - tailroom;
     static constexpr std::size_t bulk = buffer_pool::bulk_block - headroom - tailroom;
+    static constexpr std::size_t long_stride = buffer_pool::long_block - headroom - tailroom;
 
     explicit buffer(buffer_pool& pool) : pool_(pool) {}
     ~buffer() { release(); }
@@ -75,8 +81,9 @@ public:
 
     // Room for `size` bytes in all, those that are readable kept (and moved to the front).
     void reserve(std::size_t size = ordinary);
-    // For a body that goes on: room for a large stride if the pool has a bulk block to spare, else as reserve().
-    void reserve_stride();
+    // For a body of which so many bytes are to come: room for as large a stride as is worth it and the pool has to
+    // spare, at least as reserve().
+    void reserve_stride(std::uint64_t to_come);
     // Moves what is readable to the front, so that writable() is as large as can be.
     void compact();
     // Gives the block back; what was in it is gone.

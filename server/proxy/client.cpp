@@ -213,8 +213,8 @@ private:
         if (used.empty() && used.capacity() > base::buffer_pool::small_block) used.release();
     }
 
-    // Some bytes into side_.in. What has come begins a TLS record, and with it a request. A coroutine of its own, so that
-    // who is idle holds nothing for it.
+    // Some bytes into side_.in. What has come begins a TLS record, and with it a request. A coroutine of its own, so
+    // that who is idle holds nothing for it.
     task<error_code> read_request(std::chrono::milliseconds patience) {
         side_.in.reserve();
         const auto room = side_.in.writable();

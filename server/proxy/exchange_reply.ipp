@@ -180,9 +180,9 @@ task<result<void>> exchange<Stream>::relay_reply() {
         if (upload_failure_.kind != fault::none || given_up().kind != fault::none)
             co_return replica_failure(fault::stream_broken);
 
-        if (reply_body_.known_remaining() > base::buffer_pool::small_block) {
-            reply.reserve_stride();
-            replica_->read_in_bulk();
+        if (const auto to_come = reply_body_.known_remaining(); to_come > base::buffer_pool::small_block) {
+            reply.reserve_stride(to_come);
+            replica_->read_in_bulk(to_come);
         }
         replica_reading_.arm(timeouts().stream_idle);
         const auto room = reply.writable();

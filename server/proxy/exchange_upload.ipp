@@ -113,9 +113,9 @@ template <class Stream>
 task<result<void>> exchange<Stream>::upload_rest() {
     auto& in = client_.in;
     while (!request_body_.done() && !now_.stop_upload) {
-        if (request_body_.known_remaining() > base::buffer_pool::small_block) {
-            in.reserve_stride();
-            if constexpr (Stream::is_tls) client_.stream.read_in_bulk();
+        if (const auto to_come = request_body_.known_remaining(); to_come > base::buffer_pool::small_block) {
+            in.reserve_stride(to_come);
+            if constexpr (Stream::is_tls) client_.stream.read_in_bulk(to_come);
         }
         if (in.empty()) {
             const auto read = co_await read_body();

@@ -79,8 +79,8 @@ int stream::bio_write(BIO* bio, const char* from, int size) {
 long stream::bio_control(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
 
 std::span<char> stream::room() {
-    if (bulk_)
-        in_.reserve_stride();
+    if (to_come_ != 0)
+        in_.reserve_stride(to_come_);
     else
         in_.reserve();
     in_.compact();

@@ -76,11 +76,11 @@ public:
     // Gives back what an idle connection does not need: our buffer, and OpenSSL's two of 16 KiB. Not while a read is in
     // flight, whose bytes go there.
     void release_buffers();
-    // Reads in larger strides from now on, for a large body.
-    void read_in_bulk() { bulk_ = true; }
+    // Reads in larger strides from now on, for a body of which so many bytes are to come.
+    void read_in_bulk(std::uint64_t to_come) { to_come_ = to_come; }
     // The large body has ended: back to the ordinary buffer.
     void read_as_usual() {
-        bulk_ = false;
+        to_come_ = 0;
         if (in_.empty() && in_.capacity() > base::buffer_pool::small_block) in_.release();
     }
 
@@ -176,10 +176,10 @@ private:
 
     base::tcp_socket socket_;
     ssl_ptr ssl_;
-    base::buffer in_;         // ciphertext that OpenSSL has not taken yet
-    error_code socket_error_; // why the socket gives no more; handed out when in_ is used up
-    error_code failure_;      // of an SSL_ call: what every later one gets
-    bool bulk_ = false;
+    base::buffer in_;           // ciphertext that OpenSSL has not taken yet
+    error_code socket_error_;   // why the socket gives no more; handed out when in_ is used up
+    error_code failure_;        // of an SSL_ call: what every later one gets
+    std::uint64_t to_come_ = 0; // of a large body
     bool refused_ = false;
 };
 

@@ -49,8 +49,8 @@ public:
             [buffers](auto& stream, auto done) { stream.async_write_some(buffers, std::move(done)); });
     }
     // Larger strides over TLS, for a large reply.
-    void read_in_bulk() {
-        if (secure_) secure_->read_in_bulk();
+    void read_in_bulk(std::uint64_t to_come) {
+        if (secure_) secure_->read_in_bulk(to_come);
     }
     void read_as_usual() {
         if (secure_) secure_->read_as_usual();

@@ -68,13 +68,15 @@ TEST_CASE("what a pool keeps is bounded") {
             auto again = pool.take(size);
             // Blocks come back last in, first out: as long as that holds they are the pool's own.
             if (i < 32 && size == buffer_pool::small_block && again.bytes.get() == given[31 - i]) ++kept;
-            if (i < 16 && size == buffer_pool::bulk_block && again.bytes.get() == given[15 - i]) ++kept;
+            if (i < 8 && size == buffer_pool::bulk_block && again.bytes.get() == given[7 - i]) ++kept;
+            if (i < 2 && size == buffer_pool::long_block && again.bytes.get() == given[1 - i]) ++kept;
             stays.push_back(std::move(again.bytes));
         }
         return kept;
     };
     CHECK(kept_of(buffer_pool::small_block, 300) == 32);
-    CHECK(kept_of(buffer_pool::bulk_block, 40) == 16);
+    CHECK(kept_of(buffer_pool::bulk_block, 40) == 8);
+    CHECK(kept_of(buffer_pool::long_block, 8) == 2);
 }
 
 TEST_CASE("a buffer without a block holds nothing and has room for nothing") {
@@ -157,19 +159,42 @@ TEST_CASE("large strides are for so many at once, and then for the next") {
     std::vector<std::unique_ptr<buffer>> streams;
     for (int i = 0; i < 65; ++i) {
         streams.push_back(std::make_unique<buffer>(pool));
-        streams.back()->reserve_stride();
+        streams.back()->reserve_stride(1 << 20);
         CHECK(streams.back()->capacity() == (i < 64 ? bulk : ordinary));
     }
     auto& last = *streams.back();
     last.append("kept");
-    last.reserve_stride();
+    last.reserve_stride(1 << 20);
     CHECK(last.capacity() == ordinary);
     streams.front()->release();
-    last.reserve_stride();
+    last.reserve_stride(1 << 20);
     CHECK(last.capacity() == bulk);
     CHECK(last.readable() == "kept");
-    last.reserve_stride(); // has it
+    last.reserve_stride(1 << 20); // has it
     CHECK(last.capacity() == bulk);
+}
+
+TEST_CASE("the largest bodies have the longest strides, as long as others can have large ones") {
+    constexpr auto long_stride = buffer::long_stride;
+    constexpr std::uint64_t huge = 16 << 20;
+    buffer_pool pool;
+    std::vector<std::unique_ptr<buffer>> streams;
+    for (int i = 0; i < 42; ++i) { // 8 x 512 KiB and 32 x 128 KiB are 8 MiB
+        streams.push_back(std::make_unique<buffer>(pool));
+        streams.back()->reserve_stride(huge);
+        CHECK(streams.back()->capacity() == (i < 8 ? long_stride : i < 40 ? bulk : ordinary));
+    }
+    for (int i = 0; i < 40; ++i) streams[static_cast<std::size_t>(i)]->release();
+    auto& last = *streams.back();
+    last.append("kept");
+    last.reserve_stride(huge);
+    CHECK(last.capacity() == long_stride);
+    CHECK(last.readable() == "kept");
+    last.reserve_stride(100); // what is left of it needs no other block
+    CHECK(last.capacity() == long_stride);
+    buffer middling(pool);
+    middling.reserve_stride((2 << 20) - 1);
+    CHECK(middling.capacity() == bulk);
 }
 
 TEST_CASE("release gives the block back to the pool, and so does the end of the buffer") {
