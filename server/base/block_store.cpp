@@ -1,28 +1,33 @@
 #include "base/block_store.hpp"
 
+#include "base/sanitized.hpp"
+
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <mutex>
 #include <span>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 #include <vector>
 
 namespace scoregate::base::block_store {
 
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool keeps = false;
-#else
-constexpr bool keeps = true;
-#endif
+constexpr bool keeps = !sanitized;
 
 constexpr std::size_t most_blocks = 2 * 1024 * 1024; // 48 GiB of addresses, which cost nothing until they are used
 constexpr std::size_t step = 128;                    // blocks that are made usable at once
 
-// The range, reserved once for the life of the process; empty where it cannot be had (RLIMIT_AS).
+// The range, reserved once for the life of the process; empty where addresses are limited (RLIMIT_AS), and where a
+// block is not made of whole pages: one could not give its memory back without its neighbour's.
 std::span<char> reserve() {
+    rlimit addresses{};
+    if (::getrlimit(RLIMIT_AS, &addresses) != 0 || addresses.rlim_cur != RLIM_INFINITY) return {};
+    if (largest % static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)) != 0) return {};
     constexpr auto size = most_blocks * largest;
     void* const made = ::mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (made == MAP_FAILED) return {};
@@ -80,7 +85,7 @@ void* shared_blocks::make() {
     char* const first = whole.data() + usable_ * largest;
     try {
         ready_.reserve(most_shared);
-        bare_.reserve(usable_ + step);
+        if (bare_.capacity() < usable_ + step) bare_.reserve(2 * (usable_ + step));
     } catch (...) {
         return nullptr;
     }

@@ -1,5 +1,7 @@
 #include "base/frame_memory.hpp"
 
+#include "base/sanitized.hpp"
+
 #include <array>
 #include <new>
 
@@ -7,11 +9,7 @@ namespace scoregate::base::frame_memory {
 
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool keeps = false;
-#else
-constexpr bool keeps = true;
-#endif
+constexpr bool keeps = !sanitized;
 
 constexpr std::size_t step = 16; // sizes are rounded up to it, as operator new would
 

@@ -52,6 +52,7 @@ using frame_ptr = std::unique_ptr<T, frame_deleter>;
 
 template <class T, class... Args>
 frame_ptr<T> make_in_frame(Args&&... args) {
+    static_assert(alignof(T) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__);
     void* const place = frame_memory::take(sizeof(T));
     try {
         return frame_ptr<T>(new (place) T(std::forward<Args>(args)...));

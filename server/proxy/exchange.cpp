@@ -73,7 +73,6 @@ task<ending> exchange<Stream>::serve() {
     if (why.kind != fault::none && now_.reply_started) now_.ending = ending::cut;
     if (why.kind != fault::none && !now_.reply_started) co_await answer(why);
     record(why);
-    if (own_reply_.capacity() > most_kept) own_reply_ = {}; // it has what the client sent in it
     busy_ = false;
     co_return now_.ending;
 }

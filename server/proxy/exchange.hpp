@@ -1,6 +1,6 @@
 // One request from its first byte to its log line. serve() and forward() read as the life of a request;
-// docs/architecture.md walks through them. Owned by its client connection and used again for each of its requests; one
-// core.
+// docs/architecture.md walks through them. Owned by its client connection and used again for each of its requests until
+// none has come for a moment; one core.
 //
 // Invariants: every request is recorded exactly once; after the first byte of a reply has been written, a failure cuts
 // the connection instead of answering; the upload coroutine has ended before serve() returns; a replica connection goes
@@ -57,8 +57,6 @@ enum class ending : std::uint8_t {
 // How long a client is waited for with buffers in hand: under load it goes on long before, and waiting without costs a
 // system call more.
 inline constexpr std::chrono::milliseconds hot_time{100};
-// What a reply of our own may leave with an idle connection.
-inline constexpr std::size_t most_kept = 1024;
 
 template <class Stream>
 class exchange {
