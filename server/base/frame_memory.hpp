@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <utility>
 
 namespace scoregate::base::frame_memory {
@@ -38,6 +39,9 @@ struct frame_allocator {
     void deallocate(T* block, std::size_t count) noexcept { frame_memory::give_back(block, count * sizeof(T)); }
     friend bool operator==(const frame_allocator&, const frame_allocator&) noexcept { return true; }
 };
+
+// And for text that a frame has.
+using frame_string = std::basic_string<char, std::char_traits<char>, frame_allocator<char>>;
 
 // And for an object that comes and goes with requests.
 struct frame_deleter {

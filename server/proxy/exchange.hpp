@@ -192,10 +192,10 @@ private:
     std::unique_ptr<upstream::connection> replica_;
     http::request_identity identity_;
     http::body_decoder request_body_, reply_body_;
-    std::string addresses_;    // the client's and its proxies', where a trusted one has told them
-    std::string own_reply_;    // health, redirect, preflight: answered without a replica
-    std::string replica_name_; // for the log: the slot may be gone by then
-    std::string kept_;         // method, path and user agent, for the log
+    std::string addresses_;           // the client's and its proxies', where a trusted one has told them
+    std::string own_reply_;           // health, redirect, preflight: answered without a replica
+    base::frame_string replica_name_; // for the log: the slot may be gone by then
+    base::frame_string kept_;         // method, path and user agent, for the log
     base::failure upload_failure_;
     bool busy_ = false, aborted_ = false;
     bool peer_is_trusted_ = false, peer_is_allowed_ = false; // by snapshot_

@@ -28,7 +28,7 @@ void exchange<Stream>::begin_try() {
     now_.reply_seen = {};
     now_.sent = now_.was_reset = now_.replica_write_failed = now_.request_whole = false;
     now_.replica_reusable = true;
-    replica_name_ = slot_.where().url;
+    replica_name_ = std::string_view(slot_.where().url);
     // What has been waited for is known: the first try needs no look at the clock for the age of a connection.
     const auto spent = now_.collecting + now_.queued + now_.connecting + now_.tried_in_vain;
     replica_ = now_.wants_new_connection ? nullptr : core_.pool.take(slot_.where().id, now_.head_read + spent);

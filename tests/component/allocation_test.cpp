@@ -82,6 +82,26 @@ TEST_CASE("nor does one of many connections that are busy at once") {
     CHECK(after.ours - before.ours < count / 50);
 }
 
+TEST_CASE("nor does one after a pause, for which what serves requests had been given up") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    one_replica world(what, always(ok("{}")));
+    test_client client(world.proxy.port(), world.proxy.terms());
+    const auto serve_and_pause = [&](unsigned times) {
+        for (unsigned i = 0; i < times; ++i) {
+            if (client.ask(post("{}")).status() != 200) throw wire_error("not served");
+            wait_until([&] { return world.proxy.on_core(0, [&] { return world.proxy.core(0).buffers.lent() == 0; }); });
+        }
+    };
+    serve_and_pause(3);
+    const auto before = world.proxy.on_core(0, allocations_here);
+    constexpr unsigned count = 8;
+    serve_and_pause(count);
+    const auto after = world.proxy.on_core(0, allocations_here);
+    INFO("ours " << after.ours - before.ours << " for " << count << " requests");
+    CHECK(after.ours - before.ours < count);
+}
+
 TEST_CASE("a request with its body behind its head allocates nothing either") {
     const auto what = GENERATE(over::tls, over::plain);
     INFO(to_string(what));
