@@ -2,7 +2,6 @@
 
 #include "base/sanitized.hpp"
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdlib>
@@ -19,7 +18,7 @@ namespace {
 
 constexpr bool keeps = !sanitized;
 
-constexpr std::size_t most_blocks = 2 * 1024 * 1024; // 48 GiB of addresses, which cost nothing until they are used
+constexpr std::size_t most_blocks = 2 * 1024 * 1024; // 40 GiB of addresses, which cost nothing until they are used
 constexpr std::size_t step = 128;                    // blocks that are made usable at once
 
 // The range, reserved once for the life of the process; empty where addresses are limited (RLIMIT_AS), and where a

@@ -9,8 +9,9 @@
 
 namespace scoregate::base::block_store {
 
-// In bytes; OpenSSL's largest is 21,848, for handshake messages.
-inline constexpr std::size_t largest = 24 * 1024;
+// In bytes: a record's buffer of OpenSSL's has 16 KiB and some. Not more: a page that one user has touched stays with
+// the block, and the next pays for it.
+inline constexpr std::size_t largest = 20 * 1024;
 // Blocks that stay ready for use, with their memory: of each thread, and of all together.
 inline constexpr std::size_t most_of_thread = 16, most_shared = 16;
 
