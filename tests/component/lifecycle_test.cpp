@@ -262,3 +262,16 @@ TEST_CASE("connections are dealt evenly over the cores") {
     CHECK(world.proxy.core(1).metrics.connections.value() == 10);
     CHECK(world.replica.connections() == 2); // each core has a pool of its own
 }
+
+TEST_CASE("an idle connection keeps no configuration that has been replaced") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    one_replica world(what, always(ok("{}")));
+    test_client client(world.proxy.port(), world.proxy.terms());
+    CHECK(client.ask(post("{}")).status() == 200);
+    auto& core = world.proxy.core(0);
+    const auto first = world.proxy.on_core(0, [&] { return std::weak_ptr(core.snapshot()); });
+    world.proxy.reload(settings_of({service_of("iris", {&world.replica})}));
+    wait_until([&] { return first.expired(); }); // once it has been idle for a moment
+    CHECK(client.ask(post("{}")).status() == 200);
+}
