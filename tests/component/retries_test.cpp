@@ -293,8 +293,8 @@ TEST_CASE("a request that was turned away waits for another replica as long as t
     second.send(post("{}"));
     full.request(0);
     if (in_time) {
-        wait_until([&] { return proxy.state_of("iris").queued == 1; });
-        CHECK(proxy.replicas("iris").at(1).in_flight == 0); // the full one is free for others meanwhile
+        // while it waits the full one is free for others
+        wait_until([&] { return proxy.state_of("iris").queued == 1 && proxy.replicas("iris").at(1).in_flight == 0; });
         go.set();
         CHECK(second.read_reply().body == "good");
     } else {
