@@ -2,6 +2,7 @@
 
 #include "base/sanitized.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdlib>
@@ -34,42 +35,32 @@ std::span<char> reserve() {
     return {static_cast<char*>(made), size};
 }
 
-// The blocks that no thread has.
+// The blocks that no thread has, without memory.
 class shared_blocks {
 public:
     constexpr shared_blocks() = default;
 
     void* take() {
         const std::lock_guard hold(mutex_);
-        for (auto* from : {&ready_, &bare_})
-            if (!from->empty()) {
-                void* const found = from->back();
-                from->pop_back();
-                return found;
-            }
-        return make();
+        if (bare_.empty()) return make();
+        void* const found = bare_.back();
+        bare_.pop_back();
+        return found;
     }
 
-    // Room in both lists has been made along with the blocks.
+    // Room in the list has been made along with the blocks.
     void give_back(std::span<void* const> blocks) noexcept {
-        std::size_t stay = 0;
-        {
-            const std::lock_guard hold(mutex_);
-            for (; stay < blocks.size() && ready_.size() < most_shared; ++stay) ready_.push_back(blocks[stay]);
-        }
-        const auto rest = blocks.subspan(stay);
-        if (rest.empty()) return;
-        for (void* const each : rest) ::madvise(each, largest, MADV_DONTNEED);
+        for (void* const each : blocks) ::madvise(each, largest, MADV_DONTNEED);
         const std::lock_guard hold(mutex_);
-        bare_.insert(bare_.end(), rest.begin(), rest.end());
+        bare_.insert(bare_.end(), blocks.begin(), blocks.end());
     }
 
 private:
     void* make();
 
     std::mutex mutex_;
-    std::vector<void*> ready_, bare_; // with memory, without
-    std::size_t usable_ = 0;          // blocks from the beginning of the range
+    std::vector<void*> bare_;
+    std::size_t usable_ = 0; // blocks from the beginning of the range
 };
 
 std::span<char> range() {
@@ -83,7 +74,6 @@ void* shared_blocks::make() {
     if (usable_ * largest == whole.size()) return nullptr;
     char* const first = whole.data() + usable_ * largest;
     try {
-        ready_.reserve(most_shared);
         if (bare_.capacity() < usable_ + step) bare_.reserve(2 * (usable_ + step));
     } catch (...) {
         return nullptr;
@@ -100,20 +90,34 @@ shared_blocks& shared() {
     return *made;
 }
 
-// The blocks of one thread, so that the usual take() needs no lock.
+// The free blocks of one thread, those that were used last at the end.
 struct own_blocks {
-    std::array<void*, most_of_thread> blocks{};
+    std::array<void*, most_kept_for_now> blocks{};
     std::size_t count = 0;
+    std::size_t unused = 0; // of them, since the last release_unused()
+    std::size_t most = most_kept;
 
     constexpr own_blocks() = default;
     own_blocks(const own_blocks&) = delete;
     own_blocks& operator=(const own_blocks&) = delete;
-    ~own_blocks() { give_up(count); }
+    ~own_blocks() { release(count); }
 
-    void give_up(std::size_t how_many) {
+    void* take() {
+        void* const found = blocks[--count];
+        unused = std::min(unused, count);
+        return found;
+    }
+    void give_back(void* block) {
+        if (count == most) release(most / 2);
+        blocks[count++] = block;
+    }
+    // Those that were used last the longest ago.
+    void release(std::size_t how_many) {
         if (how_many == 0) return;
+        shared().give_back({blocks.data(), how_many});
+        std::copy(blocks.begin() + how_many, blocks.begin() + count, blocks.begin());
         count -= how_many;
-        shared().give_back({&blocks[count], how_many});
+        unused -= std::min(unused, how_many);
     }
 };
 
@@ -127,7 +131,7 @@ own_blocks& own() {
 void* take(std::size_t size) noexcept {
     if (keeps) {
         auto& mine = own();
-        if (mine.count != 0) return mine.blocks[--mine.count];
+        if (mine.count != 0) return mine.take();
         if (void* const found = shared().take()) return found;
     }
     return std::malloc(size); // NOLINT(cppcoreguidelines-no-malloc): for OpenSSL, which has no operator new
@@ -135,9 +139,14 @@ void* take(std::size_t size) noexcept {
 
 void give_back(void* block) noexcept {
     if (!owns(block)) return std::free(block); // NOLINT(cppcoreguidelines-no-malloc)
+    own().give_back(block);
+}
+
+void release_unused() noexcept {
     auto& mine = own();
-    if (mine.count == most_of_thread) mine.give_up(most_of_thread / 2);
-    mine.blocks[mine.count++] = block;
+    mine.release(mine.unused);
+    mine.unused = mine.count;
+    mine.most = most_kept_for_now;
 }
 
 bool owns(const void* block) noexcept {

@@ -24,7 +24,7 @@ buffer_pool::block buffer_pool::take(std::size_t size) {
         free.pop_back();
         return taken;
     };
-    if (size <= small_block) return pooled(small_, small_block);
+    if (size <= small_block) return {memory_of(small_block), small_block};
     if (size == bulk_block) return pooled(bulk_, bulk_block);
     if (size == long_block) return pooled(long_, long_block);
     return {memory_of(size), size};
@@ -33,9 +33,7 @@ buffer_pool::block buffer_pool::take(std::size_t size) {
 void buffer_pool::give(block&& returned) {
     --lent_;
     if (returned.size == bulk_block || returned.size == long_block) strides_lent_ -= returned.size;
-    if (returned.size == small_block && small_.size() < kept_small)
-        small_.push_back(std::move(returned.bytes));
-    else if (returned.size == bulk_block && bulk_.size() < kept_bulk)
+    if (returned.size == bulk_block && bulk_.size() < kept_bulk)
         bulk_.push_back(std::move(returned.bytes));
     else if (returned.size == long_block && long_.size() < kept_long)
         long_.push_back(std::move(returned.bytes));

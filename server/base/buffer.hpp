@@ -28,8 +28,8 @@ public:
         std::size_t size = 0;
     };
 
-    // At least `size` bytes: a pooled block for what fits a small one and for exactly a bulk or a long one, else memory
-    // of that size.
+    // At least `size` bytes: of the block store what fits a small one, a pooled block for exactly a bulk or a long one,
+    // else memory of that size.
     block take(std::size_t size);
     void give(block&&);
     // Blocks that are with somebody now.
@@ -41,9 +41,9 @@ public:
     }
 
 private:
-    static constexpr std::size_t kept_small = 32, kept_bulk = 8, kept_long = 2; // between bursts: 2.5 MiB per core
-    static constexpr std::size_t most_strides = 8 * 1024 * 1024;                // bytes, per core
-    std::vector<bytes_ptr> small_, bulk_, long_;
+    static constexpr std::size_t kept_bulk = 8, kept_long = 2;   // between bursts: 2 MiB per core
+    static constexpr std::size_t most_strides = 8 * 1024 * 1024; // bytes, per core
+    std::vector<bytes_ptr> bulk_, long_;
     std::size_t lent_ = 0, strides_lent_ = 0; // blocks of all sizes; bytes of bulk and long ones
 };
 
@@ -88,6 +88,10 @@ public:
     void compact();
     // Gives the block back; what was in it is gone.
     void release();
+    // Gives back a block that a large body had, if nothing stands in it.
+    void trim() {
+        if (empty() && capacity() > ordinary) release();
+    }
 
     void append(std::string_view bytes) {
         if (bytes.empty()) return; // may have no address, which memcpy must not get

@@ -11,6 +11,7 @@
 #include <exception>
 #include <functional>
 #include <utility>
+#include <variant>
 
 namespace scoregate::base {
 
@@ -38,10 +39,13 @@ private:
 
 namespace detail {
 
-inline root_task run_inside(executor where, gate& inside, task<void> work) {
+template <class Owner>
+root_task run_inside(executor where, gate& inside, task<void> work, Owner owner) {
     std::exception_ptr escaped;
     try {
-        auto own = std::move(work); // gone, with all it was given, before the gate is left
+        [[maybe_unused]] const auto owned =
+            std::move(owner); // gone, with all that the work was given, before the gate is left
+        auto own = std::move(work);
         co_await std::move(own);
     } catch (...) {
         escaped = std::current_exception();
@@ -53,11 +57,13 @@ inline root_task run_inside(executor where, gate& inside, task<void> work) {
 } // namespace detail
 
 // Runs `work` on `where`: at once if that is this thread's loop, until it first waits. The data plane does not throw;
-// what escapes is a broken invariant and ends the process loudly.
-inline void spawn(executor where, gate& inside, task<void> work) {
+// what escapes is a broken invariant and ends the process loudly. `owner` is what the work lives in: it goes after it.
+template <class Owner = std::monostate>
+void spawn(executor where, gate& inside, task<void> work, Owner owner = {}) {
     inside.enter();
-    asio::dispatch(where,
-                   [run = detail::run_inside(where, inside, std::move(work))]() mutable { std::move(run).begin(); });
+    asio::dispatch(where, [run = detail::run_inside(where, inside, std::move(work), std::move(owner))]() mutable {
+        std::move(run).begin();
+    });
 }
 
 } // namespace scoregate::base

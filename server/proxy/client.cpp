@@ -29,7 +29,7 @@ constexpr std::chrono::milliseconds linger_time{2000};
 constexpr std::size_t linger_bytes = 1024 * 1024;
 // What a client may take for its next part of a handshake, however many others come: a long round trip.
 constexpr std::chrono::milliseconds round_trip_time{250};
-// How often a handshake waits for its turn on the core: each of two flights is announced, then read.
+// How often a handshake waits for the core: each of two flights is announced, then has its turn.
 constexpr int turns_of_handshake = 4;
 
 bool proxied(core& where) {
@@ -43,17 +43,7 @@ public:
     client(core& on, dealing& of, const base::ip_address& peer, Args&&... stream)
         : open_client(Stream::is_tls),
           dealing_(of),
-          side_{on,
-                Stream(std::forward<Args>(stream)...),
-                {},
-                {},
-                {},
-                {},
-                false,
-                false,
-                base::buffer(on.buffers),
-                base::buffer(on.buffers),
-                base::buffer(on.buffers)},
+          side_{on, Stream(std::forward<Args>(stream)...), {}, {}, {}, {}, false, false, base::buffer(on.buffers)},
           waiting_(on.wheel, this, [](void* self) { static_cast<client*>(self)->cancel(); }) {
         set_peer(peer);
         on.opened(*this);
@@ -79,55 +69,35 @@ public:
     bool make_way() override {
         if (!lingering_ && arrived()) return false;
         evicted_ = true;
-        if (idle_)
-            side_.finishing = true; // if a request comes with this moment, its reply says so
-        else if (!lingering_)
-            end_handshake();
+        if (idle_) side_.finishing = true; // if a request comes with this moment, its reply says so
         waiting_.arm(std::chrono::milliseconds(0));
         cancel();
         return true;
     }
 
+    // Its whole life. Who is idle waits in this frame and has no other.
     task<> run() {
-        const bool after_header = proxied(side_.where);
-        if (after_header || Stream::is_tls) begin_handshake();
-        if (after_header) {
-            if (!co_await read_proxy_header()) co_return;
-        }
-        if (!take_place()) co_return;
-        if constexpr (Stream::is_tls) {
-            if (!co_await secure()) co_return;
-        }
-        stop_waiting();
-        waiting_.disarm();
-        evicted_ = false; // it was quicker
+        if (!co_await open()) co_return;
         auto end = ending::keep_alive;
         while (end == ending::keep_alive) {
-            const bool more = co_await next_request();
-            if (!more) break;
+            hot_ = true;
+            auto found = co_await read_request();
+            while (found == next::nothing_yet) {
+                go_idle();
+                const auto [ec] = co_await side_.stream.socket().async_wait(base::tcp_socket::wait_read, awaited);
+                found = next::end;
+                if (comes_back(ec)) found = co_await read_request();
+            }
+            if (found == next::end) break;
             if (!exchange_) exchange_ = base::make_in_frame<exchange<Stream>>(side_);
             if (cut_) exchange_->abort(); // the request had been read just before
             end = co_await exchange_->serve();
             served_ = true;
             if constexpr (Stream::is_tls) side_.stream.read_as_usual();
-            trim(side_.in);
-            trim(side_.out);
-            trim(side_.reply);
+            side_.in.trim();
+            exchange_->trim();
         }
-        if constexpr (Stream::is_tls) {
-            if (side_.stream.refused()) co_return co_await linger();
-        }
-        if (end == ending::cut) { // what was sent is not whole: over TLS no close_notify tells, in clear only a reset
-            error_code ignored;
-            if constexpr (!Stream::is_tls) {
-                side_.stream.socket().set_option(base::tcp_socket::linger(true, 0), ignored);
-                side_.stream.socket().close(ignored); // Asio's destructor would take the option back
-            }
-            co_return;
-        }
-        if constexpr (Stream::is_tls) side_.stream.close_notify();
-        // A request that nobody reads any more would have the kernel reset the connection under the reply before it.
-        if (end == ending::linger || (end == ending::close && arrived())) co_await linger();
+        co_await close(end);
     }
 
 private:
@@ -145,17 +115,28 @@ private:
         side_.origin = routing::identity_of_address(peer);
     }
 
-    // All that comes before the first request: a PROXY header, TLS.
+    // All that comes before the first request: a PROXY header, a place among those of its address, TLS. False: it
+    // ended.
+    task<bool> open() {
+        const bool after_header = proxied(side_.where);
+        if (after_header || Stream::is_tls) begin_handshake();
+        if (after_header) {
+            if (!co_await read_proxy_header()) co_return false;
+        }
+        if (!take_place()) co_return false;
+        if constexpr (Stream::is_tls) {
+            if (!co_await secure()) co_return false;
+        }
+        stop_waiting();
+        waiting_.disarm();
+        evicted_ = false; // it was quicker
+        co_return true;
+    }
+
     void begin_handshake() {
         side_.where.handshaking.add(*this);
         waiting_.arm(settings().timeouts.handshake);
     }
-    // Its ClientHello may have been read without OpenSSL having seen it yet: nothing is signed any more. What serves
-    // only (TLS_server_method) fails as a client at once, in whatever state it was.
-    void end_handshake() {
-        if constexpr (Stream::is_tls) SSL_set_connect_state(side_.stream.native_handle());
-    }
-
     // Takes exactly the header from the socket: what follows is TLS's or HTTP's. While it is not whole all bytes are
     // its own, so that none is looked at twice.
     task<bool> read_proxy_header() {
@@ -208,61 +189,82 @@ private:
         return ::recv(side_.stream.socket().native_handle(), &one, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
     }
 
-    // A large body's block goes back at once, an ordinary one stays until the connection goes idle.
-    static void trim(base::buffer& used) {
-        if (used.empty() && used.capacity() > base::buffer_pool::small_block) used.release();
+    enum class next : std::uint8_t { request, nothing_yet, end };
+
+    std::chrono::milliseconds keep_alive_time() const {
+        if (side_.where.draining() || side_.finishing) return drain_time();
+        return settings().timeouts.keep_alive;
     }
 
-    // Some bytes into side_.in. What has come begins a TLS record, and with it a request. A coroutine of its own, so
-    // that who is idle holds nothing for it.
-    task<error_code> read_request(std::chrono::milliseconds patience) {
-        side_.in.reserve();
-        const auto room = side_.in.writable();
-        waiting_.arm(patience);
-        const auto [ec, n] = co_await side_.stream.async_read_some(asio::buffer(room.data(), room.size()), awaited);
-        waiting_.disarm();
-        if (!ec) side_.in.commit(n);
-        co_return ec;
-    }
-
-    // True once bytes of a request stand in side_.in.
-    task<bool> next_request() {
+    // Until bytes of a request stand in side_.in, or for as long as a client is hot. A coroutine of its own, so that
+    // who is idle holds nothing for it.
+    task<next> read_request() {
         auto& in = side_.in;
         auto& stream = side_.stream;
-        const auto keep_alive = [this]() -> std::chrono::milliseconds {
-            if (side_.where.draining() || side_.finishing) return drain_time();
-            return settings().timeouts.keep_alive;
-        };
-        hot_ = true;
         while (in.empty()) {
-            if (!hot_ && !stream.buffered()) {
-                in.release();
-                side_.out.release();
-                side_.reply.release();
-                exchange_.reset();
-                stream.release_buffers();
-                waiting_.arm(keep_alive());
-                side_.where.idle.add(*this);
-                idle_ = true;
-                const auto [ec] = co_await stream.socket().async_wait(base::tcp_socket::wait_read, awaited);
-                const bool expired = waiting_.fired();
-                waiting_.disarm();
-                // A request may have come with the last tick: a close now would reset it.
-                if ((ec || expired) && !arrived()) co_return false;
-                // Half a TLS record is no request yet. Whoever has nothing under way makes way first.
-                if (!evicted_) side_.where.idle.add(*this);
-            }
-            const auto ec = co_await read_request(hot_ ? std::min(hot_time, keep_alive()) : settings().timeouts.header);
+            if (!hot_ && !idle_ && !stream.buffered()) co_return next::nothing_yet;
+            in.reserve();
+            const auto room = in.writable();
+            // What has come to who was idle begins a TLS record, and with it a request.
+            waiting_.arm(hot_ ? std::min(hot_time, keep_alive_time()) : settings().timeouts.header);
+            const auto [ec, n] = co_await stream.async_read_some(asio::buffer(room.data(), room.size()), awaited);
+            waiting_.disarm();
             stop_waiting();
             idle_ = false;
-            if (ec == asio::error::operation_aborted && hot_) {
-                hot_ = false;
-                continue;
-            }
-            if (ec) co_return false;
+            if (!ec) in.commit(n);
+            if (ec && !(ec == asio::error::operation_aborted && hot_)) co_return next::end;
+            if (ec) hot_ = false;
         }
         hot_ = false;
-        co_return true;
+        co_return next::request;
+    }
+
+    void go_idle() {
+        side_.in.release();
+        exchange_.reset();
+        side_.stream.release_buffers();
+        waiting_.arm(keep_alive_time());
+        side_.where.idle.add(*this);
+        idle_ = true;
+    }
+
+    // After its wait: whether there is something to read.
+    bool comes_back(error_code ec) {
+        const bool expired = waiting_.fired();
+        waiting_.disarm();
+        // A request may have come with the last tick: a close now would reset it.
+        if ((ec || expired) && !arrived()) return false;
+        // Half a TLS record is no request yet. Whoever has nothing under way makes way first.
+        if (!evicted_) side_.where.idle.add(*this);
+        return true;
+    }
+
+    task<> close(ending end) {
+        if constexpr (Stream::is_tls) {
+            if (side_.stream.refused()) co_return co_await linger();
+        }
+        if (end == ending::cut) { // what was sent is not whole: over TLS no close_notify tells, in clear only a reset
+            error_code ignored;
+            if constexpr (!Stream::is_tls) {
+                side_.stream.socket().set_option(base::tcp_socket::linger(true, 0), ignored);
+                side_.stream.socket().close(ignored); // Asio's destructor would take the option back
+            }
+            co_return;
+        }
+        if constexpr (Stream::is_tls) side_.stream.close_notify();
+        if (end == ending::linger || (end == ending::close && still_sends())) co_await linger();
+    }
+
+    // Whether the client has sent more, which is dropped here, and not ended: a request that nobody reads any more
+    // would have the kernel reset the connection under the reply before it. What has come with its end needs no wait.
+    bool still_sends() {
+        // tcp(7): with MSG_TRUNC the bytes go nowhere.
+        const auto drop = [this] {
+            return ::recv(side_.stream.socket().native_handle(), nullptr, linger_bytes, MSG_TRUNC | MSG_DONTWAIT);
+        };
+        if (drop() <= 0) return false;
+        const auto more = drop();
+        return more > 0 || (more < 0 && errno == EAGAIN);
     }
 
     // Reads and drops what the client is still sending, until it has seen our end of the stream.
@@ -274,8 +276,7 @@ private:
         auto& in = side_.in;
         in.clear();
         in.reserve();
-        side_.out.release();
-        side_.reply.release();
+        exchange_.reset();
         side_.stream.release_buffers();
         side_.where.idle.add(*this);
         waiting_.arm(linger_time);
@@ -292,7 +293,7 @@ private:
     task<bool> secure() requires Stream::is_tls {
         auto& on = side_.where;
         auto& stream = side_.stream;
-        const auto outcome = co_await stream.handshake();
+        const auto outcome = co_await stream.handshake(&on.handshake_turns());
         const bool timed_out = waiting_.fired();
         stop_waiting();
         waiting_.disarm();
@@ -304,7 +305,7 @@ private:
             if (const char* const name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)) side_.sni = name;
             if (X509* const shown = SSL_get0_peer_certificate(ssl);
                 shown != nullptr && SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE)
-                side_.certificate = tls::forwarded_certificate(shown);
+                side_.certificate = base::make_in_frame<std::string>(tls::forwarded_certificate(shown));
             co_return true;
         }
         on.metrics.handshake_failed(evicted_    ? telemetry::handshake_failure::evicted
@@ -359,16 +360,13 @@ bool admit_handshake(core& where, const dealing& of, const base::ip_address& pee
     return false;
 }
 
-task<> serve_tls(core& where, dealing& of, base::tcp_socket socket, base::ip_address peer) {
-    if (!admit_handshake(where, of, peer)) co_return;
-    client<tls::stream> one(where, of, peer, std::move(socket), where.tls(), where.buffers);
-    co_await one.run();
-}
-
-task<> serve_plain(core& where, dealing& of, base::tcp_socket socket, base::ip_address peer) {
-    if (proxied(where) && !admit_handshake(where, of, peer)) co_return;
-    client<base::plain_stream> one(where, of, peer, std::move(socket));
-    co_await one.run();
+// `stream` is what the client's stream is made of.
+template <class Stream, class... Args>
+void serve(core& where, dealing& of, const base::ip_address& peer, Args&&... stream) {
+    if ((Stream::is_tls || proxied(where)) && !admit_handshake(where, of, peer)) return;
+    auto one = base::make_in_frame<client<Stream>>(where, of, peer, std::forward<Args>(stream)...);
+    auto work = one->run();
+    base::spawn(where.where(), where.gate, std::move(work), std::move(one));
 }
 
 } // namespace
@@ -386,9 +384,9 @@ void adopt_client(core& where, dealing& of, const arrival& one) {
     const bool https = one.through == entrance::https;
     if (ec || (https && where.tls() == nullptr)) return where.release_connection(); // gone already; switched off
     if (https)
-        base::spawn(where.where(), where.gate, serve_tls(where, of, std::move(socket), one.peer));
+        serve<tls::stream>(where, of, one.peer, std::move(socket), where.tls(), where.buffers);
     else
-        base::spawn(where.where(), where.gate, serve_plain(where, of, std::move(socket), one.peer));
+        serve<base::plain_stream>(where, of, one.peer, std::move(socket));
 }
 
 void adopt_in_place_of_idle(core& where, dealing& of, const arrival& one, std::size_t tried) {

@@ -1,5 +1,5 @@
-// One client connection: handshake, requests one after another, orderly end. Lives in the frame of its coroutine, on
-// the core that adopted it; never moves.
+// One client connection: handshake, requests one after another, orderly end. Owned by the root of its coroutine,
+// on the core that adopted it; never moves.
 #pragma once
 
 #include "proxy/core.hpp"

@@ -16,6 +16,8 @@ std::shared_ptr<const routing::snapshot> own(std::shared_ptr<const routing::snap
 
 // For each connection that makes way, how many may be found to have bytes that nobody has read: there may be thousands.
 constexpr std::size_t most_passed_over = 64;
+// Some handshakes, so that a look at the sockets for each slice costs little. One signature of RSA is longer.
+constexpr std::chrono::microseconds handshake_slice{250};
 constexpr telemetry::rate_limited::clock::duration between_complaints = std::chrono::seconds(10);
 
 constexpr std::array<std::string_view, telemetry::refusals.size()> why_refused{
@@ -51,7 +53,8 @@ core::core(unsigned index, std::shared_ptr<const routing::snapshot> first, tls::
       tls_(std::move(tls)),
       complaints_{telemetry::rate_limited(between_complaints), telemetry::rate_limited(between_complaints),
                   telemetry::rate_limited(between_complaints), telemetry::rate_limited(between_complaints),
-                  telemetry::rate_limited(between_complaints), telemetry::rate_limited(between_complaints)} {
+                  telemetry::rate_limited(between_complaints), telemetry::rate_limited(between_complaints)},
+      handshake_turns_(where(), handshake_slice) {
     retain_connections();
     write_date();
 }
@@ -85,6 +88,7 @@ base::task<> core::tick() {
         if (log != nullptr) log->flush();
         if (now >= next_sweep) {
             pool.sweep(now);
+            base::block_store::release_unused();
             next_sweep = now + std::chrono::seconds(1);
         }
     }
@@ -108,7 +112,9 @@ void core::drain(std::function<void()> done) {
 }
 
 // By the last tick or by the next, if that one is overdue already.
-core::duration core::lag() const { return std::max(last_tick_late_, std::chrono::steady_clock::now() - next_tick_); }
+core::duration core::lag() const {
+    return std::max({last_tick_late_, std::chrono::steady_clock::now() - next_tick_, handshake_turns_.behind()});
+}
 
 std::size_t core::evict(waiting_clients& waiting, std::size_t most, telemetry::eviction why, duration patience) {
     const auto before = (std::chrono::steady_clock::now() - patience).time_since_epoch().count();

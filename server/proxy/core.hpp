@@ -8,6 +8,7 @@
 #include "base/deadline_wheel.hpp"
 #include "base/executor.hpp"
 #include "base/gate.hpp"
+#include "base/turns.hpp"
 #include "http/head.hpp"
 #include "http/identifiers.hpp"
 #include "proxy/open_client.hpp"
@@ -113,8 +114,12 @@ public:
         metrics.connections.sub();
     }
 
+    // For what OpenSSL does of a handshake: requests go between.
+    base::turns& handshake_turns() { return handshake_turns_; }
+
     using duration = std::chrono::steady_clock::duration;
-    // How long the loop takes to come round to what is ready. What waits for that does not wait for its client.
+    // How long what is ready waits for the loop to come round to it, a handshake for its turn too. What waits for that
+    // does not wait for its client.
     duration lag() const;
     // Up to `most` of `idle` or `handshaking` make way, who has waited longest first, and longer than `patience`;
     // returns how many.
@@ -162,6 +167,7 @@ private:
     std::atomic<std::size_t> connections_{0};
     boost::intrusive::list<open_client, boost::intrusive::constant_time_size<false>> clients_;
     boost::intrusive::list<unattended_request, boost::intrusive::constant_time_size<false>> unattended_;
+    base::turns handshake_turns_; // the first to go: with who waits there
 };
 
 } // namespace scoregate::proxy

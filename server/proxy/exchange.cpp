@@ -28,6 +28,8 @@ exchange<Stream>::exchange(client_side<Stream>& client)
       unwatched_(core_.wheel, this, [](void* self) { static_cast<exchange*>(self)->watch(); }),
       total_(core_.wheel, this, cancel_all),
       place_(core_),
+      out_(core_.buffers),
+      reply_(core_.buffers),
       copied_head_(core_.buffers) {}
 
 template <class Stream>
@@ -55,6 +57,12 @@ void exchange<Stream>::abort() {
     client_.stream.socket().close(ignored);
     if (replica_) replica_->cancel(); // it may still be at work: see leave_replica
     place_.tell();
+}
+
+template <class Stream>
+void exchange<Stream>::trim() {
+    out_.trim();
+    reply_.trim();
 }
 
 template <class Stream>
@@ -114,7 +122,7 @@ task<result<void>> exchange<Stream>::forward() {
     if (!own_reply_.empty()) co_return co_await send_own_reply();
 
     // Body, as far as it is collected: a slow upload must not keep a replica from others.
-    if (const auto held = account_for(client_.out.capacity() + copied_head_.capacity()); !held) co_return held.error();
+    if (const auto held = account_for(out_.capacity() + copied_head_.capacity()); !held) co_return held.error();
     if (!request_body_.done() && !now_.expects_continue) {
         const auto began = clock::now();
         const auto collected = co_await collect_body();
@@ -250,7 +258,7 @@ task<result<void>> exchange<Stream>::dispatch() {
         now_.expects_continue = false;
     }
     error_code ec;
-    const auto bytes = client_.out.readable();
+    const auto bytes = out_.readable();
     const auto sent = replica_->write_now(bytes, ec);
     now_.sent = !ec || sent != 0;
     if (!now_.sent) co_return fail(fault::replica_closed); // before we came to it: the request is still whole
@@ -259,7 +267,7 @@ task<result<void>> exchange<Stream>::dispatch() {
         if (!rest && rest.error().kind != fault::replica_closed) co_return rest.error();
         now_.replica_write_failed = !rest; // it may have answered before it closed
     }
-    if (now_.mirror != nullptr) send_copy_of(client_.out.readable().substr(now_.replica_head_size));
+    if (now_.mirror != nullptr) send_copy_of(out_.readable().substr(now_.replica_head_size));
     now_.mirror = nullptr;
     // For another try, unless bodies that are still to be collected may want the memory.
     const auto most = held_bodies::most_collected(snapshot_->settings().limits.buffer_memory_bytes);

@@ -32,15 +32,13 @@ template <class Stream>
 struct client_side {
     core& where;
     Stream stream;
-    std::string address;     // of the peer as text
-    std::string_view cipher; // OpenSSL's name, static; empty without TLS
-    std::string sni;
-    std::string certificate; // the client's, as replicas are told of it; empty: it showed none
+    std::string address;                      // of the peer as text
+    std::string_view cipher;                  // OpenSSL's name, static; empty without TLS
+    std::string_view sni;                     // the stream's
+    base::frame_ptr<std::string> certificate; // the client's, as replicas are told of it; null: it showed none
     bool resumed;
     bool finishing;           // the next reply is the last, where none has said so yet
     base::buffer in;          // from the client
-    base::buffer out;         // the head that is sent next, with the body's first bytes
-    base::buffer reply;       // from the replica
     std::uint64_t origin = 0; // the address as limits count it
     base::ip_address peer{};  // who has connected, or whom a PROXY header named
     std::uint32_t requests = 0;
@@ -71,6 +69,8 @@ public:
     bool busy() const { return busy_; }
     // Closes both connections under whatever is going on.
     void abort();
+    // Between two requests: a large body's blocks go back at once, ordinary ones stay until the connection goes idle.
+    void trim();
 
 private:
     using clock = std::chrono::steady_clock;
@@ -187,7 +187,9 @@ private:
     std::shared_ptr<const routing::snapshot> snapshot_; // pinned: a reload changes nothing under way
     queue_place place_;
     routing::slot slot_;
-    base::byte_share collected_; // what client.out holds beyond an ordinary block
+    base::buffer out_;           // the head that is sent next, with the body's first bytes
+    base::buffer reply_;         // from the replica
+    base::byte_share collected_; // what out_ holds beyond an ordinary block
     base::buffer copied_head_;   // of a request that is to be copied to now_.mirror
     std::unique_ptr<upstream::connection> replica_;
     http::request_identity identity_;
@@ -215,7 +217,7 @@ private:
         int minor_version = 1;
         std::size_t scanned = 0; // of the head that is looked for
         std::size_t head_size = 0;
-        std::size_t replica_head_size = 0; // at the front of client.out
+        std::size_t replica_head_size = 0; // at the front of out_
         http::reply_framing framing;
         std::uint64_t body_bytes = 0;    // payload of the request so far
         std::uint64_t rate_bytes = 0;    // received in the current window of the rate check
@@ -244,7 +246,7 @@ private:
         bool turned_away = false;   // by a reply, which is left where it stands
         // Of all tries:
         bool idempotent = false;           // sent twice, it does no harm
-        bool replayable = false;           // client.out has all of it
+        bool replayable = false;           // out_ has all of it
         try_at repeated = try_at::nowhere; // after it had been sent: where the last time
         bool counts_as_retry = false;      // in the budget
         bool was_turned_away = false;      // and tried elsewhere

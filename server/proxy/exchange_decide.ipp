@@ -183,18 +183,18 @@ result<void> exchange<Stream>::prepare_request(const http::request_head& head, c
         out.clear();
         out.reserve(http::room_for(head, path, host) + more);
         http::write_request_head(out, head, path, host,
-                                 {now_.addresses, proto, asked_host, to.to->forward_authorization, client_.certificate},
+                                 {now_.addresses, proto, asked_host, to.to->forward_authorization,
+                                  client_.certificate ? std::string_view(*client_.certificate) : std::string_view()},
                                  identity_);
     };
     now_.idempotent = to.by->idempotent || head.verb == http::method::get || head.verb == http::method::head;
-    auto& out = client_.out;
-    write_head(out, now_.target->host_header, client_.in.size() + 32);
-    now_.replica_head_size = out.size();
+    write_head(out_, now_.target->host_header, client_.in.size() + 32);
+    now_.replica_head_size = out_.size();
     if (now_.mirror != nullptr) write_head(copied_head_, now_.mirror->host_header, 0);
     if (now_.expects_continue && !client_.in.empty()) now_.expects_continue = false; // it did not wait
     const auto piece = next_piece();
     if (!piece) return piece.error();
-    out.append(*piece);
+    out_.append(*piece);
     return {};
 }
 

@@ -10,31 +10,30 @@ inline constexpr auto room_for_framing = base::buffer::headroom + base::buffer::
 
 template <class Stream>
 task<result<void>> exchange<Stream>::read_reply_head() {
-    auto& reply = client_.reply;
-    reply.clear();
-    reply.reserve();
+    reply_.clear();
+    reply_.reserve();
     now_.scanned = 0;
     for (;;) {
         if (upload_failure_.kind != fault::none || given_up().kind != fault::none)
             co_return replica_failure(fault::replica_closed); // told while nothing was awaited
-        if (reply.writable().empty()) reply.compact();
-        if (reply.writable().empty()) reply.reserve(snapshot_->head_limits().bytes);
-        // With so much less, what begins the body fits behind the head in an ordinary block of client.out.
-        auto room = reply.writable();
-        if (reply.empty()) room = room.first(room.size() - http::room_for_ours - room_for_framing);
+        if (reply_.writable().empty()) reply_.compact();
+        if (reply_.writable().empty()) reply_.reserve(snapshot_->head_limits().bytes);
+        // With so much less, what begins the body fits behind the head in an ordinary block of out_.
+        auto room = reply_.writable();
+        if (reply_.empty()) room = room.first(room.size() - http::room_for_ours - room_for_framing);
         const auto [ec, n] = co_await replica_->async_read_some(asio::buffer(room.data(), room.size()), awaited);
         if (ec) {
             // Over TLS that is also what a connection that ends without close_notify comes to.
             now_.was_reset = ec == asio::error::connection_reset && !replica_->is_secure();
             co_return replica_failure(fault::replica_closed);
         }
-        reply.commit(n);
+        reply_.commit(n);
         for (;;) {
             const auto found = find_reply();
             if (!found) co_return found.error();
             if (*found && (now_.turned_away || now_.model_status >= 200)) co_return result<void>{};
             if (!*found) break;
-            const auto interim = client_.out.readable();
+            const auto interim = out_.readable();
             error_code failed;
             const auto sent = client_.stream.write_now(interim, failed);
             const auto told = co_await send_rest_to_client(interim.substr(sent), failed);
@@ -43,25 +42,24 @@ task<result<void>> exchange<Stream>::read_reply_head() {
     }
 }
 
-// True once a whole head has been taken out of client.reply and its rewritten form stands in client.out; or if it turns
+// True once a whole head has been taken out of reply_ and its rewritten form stands in out_; or if it turns
 // the request away, and then it stays where it is.
 template <class Stream>
 result<bool> exchange<Stream>::find_reply() {
     constexpr unsigned most_interim_replies = 16;
-    auto& reply = client_.reply;
-    const auto end = http::find_head_end(reply.readable(), now_.scanned, snapshot_->head_limits());
+    const auto end = http::find_head_end(reply_.readable(), now_.scanned, snapshot_->head_limits());
     if (!end)
         return fail(fault::replica_bad_response, end.error().kind == fault::bad_request
                                                      ? end.error().detail
                                                      : "its head is over limits.max_header_bytes");
     if (!*end) {
-        const auto begin = reply.readable().substr(0, 7);
-        if (now_.scanned == reply.size() && !std::string_view("HTTP/1.").starts_with(begin))
+        const auto begin = reply_.readable().substr(0, 7);
+        if (now_.scanned == reply_.size() && !std::string_view("HTTP/1.").starts_with(begin))
             return fail(fault::replica_bad_response, "no status line");
         return false;
     }
     auto& head = core_.response;
-    const auto parsed = head.parse(reply.readable().substr(0, **end), snapshot_->head_limits(), now_.verb);
+    const auto parsed = head.parse(reply_.readable().substr(0, **end), snapshot_->head_limits(), now_.verb);
     if (!parsed) return parsed.error();
     now_.turned_away = turns_away(head.status);
     if (now_.turned_away) {
@@ -73,7 +71,7 @@ result<bool> exchange<Stream>::find_reply() {
     now_.replayable = false;
     now_.replica_reusable &= head.keep_alive;
     drop_request();
-    client_.out.reserve(http::room_for(head) + reply.size() - **end + room_for_framing);
+    out_.reserve(http::room_for(head) + reply_.size() - **end + room_for_framing);
     if (head.status >= 200)
         begin_reply();
     else {
@@ -81,9 +79,9 @@ result<bool> exchange<Stream>::find_reply() {
         if (++now_.interim_replies > most_interim_replies)
             return fail(fault::replica_bad_response, "more than 16 interim replies");
         // 100 was for us: Expect is not sent on. HTTP/1.0 knows no 1xx (RFC 9110 15.2).
-        if (head.status != 100 && now_.minor_version == 1) http::write_interim_head(client_.out, head);
+        if (head.status != 100 && now_.minor_version == 1) http::write_interim_head(out_, head);
     }
-    reply.consume(**end);
+    reply_.consume(**end);
     now_.scanned = 0;
     return true;
 }
@@ -125,31 +123,27 @@ void exchange<Stream>::begin_reply() {
                             now_.allowed_origin};
     // In clear nobody may say it (RFC 6797 7.2).
     if (!Stream::is_tls || !snapshot_->transport_security().empty()) marks.transport_security = transport_security();
-    http::write_reply_head(client_.out, head, now_.status, marks, framing, now_.target->name, core_.date(), spent,
-                           identity_);
+    http::write_reply_head(out_, head, now_.status, marks, framing, now_.target->name, core_.date(), spent, identity_);
 }
 
-// Frames `payload` bytes at the front of client.reply for the client.
+// Frames `payload` bytes at the front of reply_ for the client.
 template <class Stream>
 std::string_view exchange<Stream>::next_reply_piece(std::size_t payload, bool last) {
-    auto& reply = client_.reply;
     if (now_.framing.body.how == http::body_framing::kind::chunked)
-        return http::frame_chunk(reply.data(), payload, last);
-    return {reply.data(), payload};
+        return http::frame_chunk(reply_.data(), payload, last);
+    return {reply_.data(), payload};
 }
 
 template <class Stream>
 task<result<void>> exchange<Stream>::relay_reply() {
-    auto& reply = client_.reply;
-    auto& out = client_.out;
     if (replica_writing_.armed()) replica_writing_.arm(timeouts().stream_idle); // see send_rest_to_replica
     now_.reply_begun = clock::now();
     bool ended = reply_body_.done();
     for (;;) {
         // What is there of the body; the first of it leaves with the head.
         http::body_decoder::step step;
-        if (!reply.empty() && !reply_body_.done()) {
-            const auto decoded = reply_body_.decode(reply.data(), reply.size());
+        if (!reply_.empty() && !reply_body_.done()) {
+            const auto decoded = reply_body_.decode(reply_.data(), reply_.size());
             if (!decoded)
                 co_return now_.reply_started ? fail(fault::stream_broken)
                                              : fail(fault::replica_bad_response, decoded.error().detail);
@@ -157,11 +151,11 @@ task<result<void>> exchange<Stream>::relay_reply() {
             ended = reply_body_.done();
         }
         auto piece = next_reply_piece(step.payload, ended && reply_body_.has_body());
-        if (!out.empty()) {
-            out.append(piece);
-            piece = out.readable();
+        if (!out_.empty()) {
+            out_.append(piece);
+            piece = out_.readable();
         }
-        reply.consume(step.consumed); // its bytes stay where they are until the next read
+        reply_.consume(step.consumed); // its bytes stay where they are until the next read
         if (ended && !now_.uploading) {
             now_.reply_complete = true;
             leave_replica({}); // before the client takes it: somebody may be waiting for the slot
@@ -175,19 +169,19 @@ task<result<void>> exchange<Stream>::relay_reply() {
             const auto rest = co_await send_rest_to_client(piece.substr(sent), ec);
             if (!rest) co_return rest.error();
         }
-        out.clear();
+        out_.clear();
         if (ended) break;
         if (upload_failure_.kind != fault::none || given_up().kind != fault::none)
             co_return replica_failure(fault::stream_broken);
 
         if (const auto to_come = reply_body_.known_remaining(); to_come > base::buffer_pool::small_block) {
-            reply.reserve_stride(to_come);
+            reply_.reserve_stride(to_come);
             replica_->read_in_bulk(to_come);
         }
         replica_reading_.arm(timeouts().stream_idle);
-        const auto room = reply.writable();
+        const auto room = reply_.writable();
         const auto [failed, n] = co_await replica_->async_read_some(asio::buffer(room.data(), room.size()), awaited);
-        reply.commit(n);
+        reply_.commit(n);
         if (failed == asio::error::eof && reply_body_.ends_with_stream() && upload_failure_.kind == fault::none)
             ended = true;
         else if (failed)

@@ -24,7 +24,7 @@ inline constexpr std::int64_t least_budget = 3; // at once on one core: a fifth 
 template <class Stream>
 void exchange<Stream>::begin_try() {
     ++now_.attempts;
-    client_.reply.clear(); // what another replica has said
+    reply_.clear(); // what another replica has said
     now_.reply_seen = {};
     now_.sent = now_.was_reset = now_.replica_write_failed = now_.request_whole = false;
     now_.replica_reusable = true;
@@ -92,13 +92,13 @@ failure exchange<Stream>::final_word(const failure& why) const {
 template <class Stream>
 typename exchange<Stream>::further_try exchange<Stream>::next_try(const failure& why) const {
     using telemetry::retry_reason;
-    if (client_.out.empty()) return {};
+    if (out_.empty()) return {};
     // The second at the same replica is not one of them: with a replica that had refused before, none would be left.
     if (now_.attempts >= most_tries + (now_.repeated == try_at::same_replica ? 1 : 0)) return {};
     if (now_.turned_away) return {try_at::another_replica, retry_reason::busy, true, true};
     if (why.kind == fault::connect_failed || why.kind == fault::connect_timeout)
         return {try_at::another_replica, retry_reason::unsent, false};
-    const bool replied = now_.model_status != 0 || !client_.reply.empty();
+    const bool replied = now_.model_status != 0 || !reply_.empty();
     if (why.kind != fault::replica_closed || replied) return {};
     if (!now_.sent) return {now_.reused ? try_at::same_replica : try_at::another_replica, retry_reason::unsent, false};
     if (!now_.replayable || !now_.idempotent || now_.repeated == try_at::another_replica) return {};
@@ -135,9 +135,9 @@ bool exchange<Stream>::turns_away(unsigned status) const {
 // The bytes of the request: nobody will want them again.
 template <class Stream>
 void exchange<Stream>::drop_request() {
-    client_.out.clear();
+    out_.clear();
     if (collected_.size() == 0) return;
-    client_.out.release();
+    out_.release();
     collected_.give_back();
 }
 

@@ -67,7 +67,7 @@ void exchange<Stream>::leave_replica(const failure& why) {
     const auto what = outcome_of(why);
     if (!replica_) return slot_.release(what);
     replica_reading_.disarm();
-    const bool clean = now_.reply_complete && now_.replica_reusable && now_.request_whole && client_.reply.empty();
+    const bool clean = now_.reply_complete && now_.replica_reusable && now_.request_whole && reply_.empty();
     // Only a connection that the replica has closed tells that it is not at it any more.
     const bool at_work =
         now_.sent && !now_.reply_complete && why.kind != fault::none && why.kind != fault::replica_closed;
@@ -77,11 +77,11 @@ void exchange<Stream>::leave_replica(const failure& why) {
     else if (at_work && slot_ && settings.on_abandon == config::on_abandon::finish &&
              settings.max_concurrent_requests) {
         slot_.report(what);
-        finish_abandoned(core_, {snapshot_, now_.target, std::move(slot_), std::move(replica_), now_.verb,
-                                 now_.reply_head_seen, now_.replica_reusable, reply_body_,
-                                 client_.reply.has_block() ? std::string(client_.reply.readable()) : std::string(),
-                                 now_.request_whole,
-                                 why.kind != fault::replica_bad_response && why.kind != fault::stream_broken});
+        finish_abandoned(core_,
+                         {snapshot_, now_.target, std::move(slot_), std::move(replica_), now_.verb,
+                          now_.reply_head_seen, now_.replica_reusable, reply_body_,
+                          reply_.has_block() ? std::string(reply_.readable()) : std::string(), now_.request_whole,
+                          why.kind != fault::replica_bad_response && why.kind != fault::stream_broken});
     }
     replica_.reset();
     slot_.release(what);

@@ -58,7 +58,7 @@ task<result<void>> exchange<Stream>::read_body() {
     co_return result<void>{};
 }
 
-// That client.out has a block of that size, or is to have. Those that every request has do not count.
+// That out_ has a block of that size, or is to have. Those that every request has do not count.
 template <class Stream>
 result<void> exchange<Stream>::account_for(std::size_t block) {
     const auto most = held_bodies::most_collected(snapshot_->settings().limits.buffer_memory_bytes);
@@ -68,31 +68,30 @@ result<void> exchange<Stream>::account_for(std::size_t block) {
     return why;
 }
 
-// Behind the head in client.out, until it is whole or limits.request_buffer_bytes of it are there. What that takes
+// Behind the head in out_, until it is whole or limits.request_buffer_bytes of it are there. What that takes
 // beyond the block that every request has is taken from limits.buffer_memory_bytes.
 template <class Stream>
 task<result<void>> exchange<Stream>::collect_body() {
     const auto& limits = snapshot_->settings().limits;
     auto& in = client_.in;
-    auto& out = client_.out;
     while (!request_body_.done() && now_.body_bytes < limits.request_buffer_bytes) {
         if (in.empty()) {
             in.reserve();
             const auto read = co_await read_body();
             if (!read) co_return read.error();
         }
-        const auto needed = out.size() + in.size() + base::buffer::headroom + base::buffer::tailroom;
-        if (needed > out.capacity()) {
+        const auto needed = out_.size() + in.size() + base::buffer::headroom + base::buffer::tailroom;
+        if (needed > out_.capacity()) {
             const auto whole = std::min<std::uint64_t>(request_body_.known_remaining(), limits.request_buffer_bytes);
             // A chunked body's length is not known: twice as much each time, not a block more.
             const auto size =
-                std::max<std::uint64_t>({needed + whole, 2 * out.capacity(), base::buffer_pool::bulk_block});
+                std::max<std::uint64_t>({needed + whole, 2 * out_.capacity(), base::buffer_pool::bulk_block});
             if (const auto held = account_for(size); !held) co_return held.error();
-            out.reserve(size - base::buffer::headroom - base::buffer::tailroom);
+            out_.reserve(size - base::buffer::headroom - base::buffer::tailroom);
         }
         const auto piece = next_piece();
         if (!piece) co_return piece.error();
-        out.append(*piece);
+        out_.append(*piece);
     }
     co_return result<void>{};
 }

@@ -12,7 +12,7 @@ namespace scoregate::proxy {
 template <class Stream>
 void exchange<Stream>::trim_client() {
     if (client_.in.empty()) client_.in.release();
-    if (client_.out.empty()) client_.out.release();
+    if (out_.empty()) out_.release();
     client_.stream.release_buffers();
 }
 
@@ -42,7 +42,7 @@ template <class Stream>
 task<result<void>> exchange<Stream>::send_rest_to_client(std::string_view rest, error_code ec) {
     if (!ec && !rest.empty()) {
         writing_.arm(timeouts().stream_idle);
-        if (client_.out.empty()) client_.out.release();
+        if (out_.empty()) out_.release();
         if (!now_.uploading && !now_.watching) trim_client(); // or it is being read
         while (!ec && !rest.empty()) {
             const auto [failed, n] = co_await client_.stream.async_write_some(asio::buffer(rest), awaited);

@@ -17,7 +17,9 @@ certificate::certificate(x509_ptr leaf, x509_stack_ptr chain, pkey_ptr key)
       subject_(to_text(X509_get_subject_name(leaf_.get()))),
       key_type_(key_type_of(key_.get())),
       ecdsa_(EVP_PKEY_is_a(key_.get(), "EC") == 1),
-      fingerprint_(fingerprint_of(leaf_.get())) {}
+      fingerprint_(fingerprint_of(leaf_.get())) {
+    if (sk_X509_num(chain_.get()) == 0) chain_.reset(); // every connection would copy it
+}
 
 bool certificate::covers(std::string_view name) const { return tls::covers(leaf_.get(), name); }
 

@@ -239,7 +239,9 @@ ssl_ctx_ptr make_server_context(std::shared_ptr<const certificate_store> certifi
     SSL_CTX_set_security_level(context, 2); // 112 bits; load_certificate refuses what this would
     SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                      SSL_OP_PRIORITIZE_CHACHA);
-    require(SSL_CTX_set_cipher_list(context, ciphers) == 1, "select the ciphers");
+    // None of TLS 1.3's: every connection copies the list of them.
+    require(SSL_CTX_set_cipher_list(context, ciphers) == 1 && SSL_CTX_set_ciphersuites(context, "") == 1,
+            "select the ciphers");
     require(SSL_CTX_set1_groups_list(context, groups) == 1, "select the key exchange groups");
     SSL_CTX_set_alpn_select_cb(context, select_protocol, nullptr);
     // The stream retries a write with what is left, from wherever it then lies. NO_AUTO_CHAIN: clients get the chain of

@@ -25,10 +25,8 @@ stream::stream(base::tcp_socket socket, SSL_CTX* context, base::buffer_pool& poo
 
 stream::stream(base::tcp_socket socket, ssl_ptr ssl, base::buffer_pool& pool)
     : socket_(std::move(socket)), ssl_(std::move(ssl)), in_(pool) {
-    BIO* const bio = ssl_ ? BIO_new(bio_method()) : nullptr;
-    if (bio == nullptr) throw std::bad_alloc();
-    BIO_set_data(bio, this);
-    BIO_set_init(bio, 1);
+    BIO* const bio = shared_bio();
+    if (!ssl_ || BIO_up_ref(bio) != 1) throw std::bad_alloc();
     SSL_set_bio(ssl_.get(), bio, bio); // one reference, owned by the SSL
     SSL_set_info_callback(ssl_.get(), note_alert);
 }
@@ -42,7 +40,8 @@ void stream::note_alert(const SSL* ssl, int where, int alert) {
         static_cast<stream*>(BIO_get_data(SSL_get_rbio(ssl)))->refused_ = true;
 }
 
-BIO_METHOD* stream::bio_method() {
+// Of this thread. One of its own would cost each connection 220 bytes, and OpenSSL never reads or writes but in a call.
+BIO* stream::shared_bio() {
     static BIO_METHOD* const method = [] {
         auto* made = BIO_meth_new(BIO_TYPE_SOURCE_SINK | BIO_get_new_index(), "scoregate socket");
         BIO_meth_set_read(made, bio_read);
@@ -50,7 +49,13 @@ BIO_METHOD* stream::bio_method() {
         BIO_meth_set_ctrl(made, bio_control);
         return made;
     }();
-    return method;
+    thread_local const bio_ptr of_thread = [] {
+        bio_ptr made{BIO_new(method)};
+        if (!made) throw std::bad_alloc();
+        BIO_set_init(made.get(), 1);
+        return made;
+    }();
+    return of_thread.get();
 }
 
 int stream::bio_read(BIO* bio, char* into, int size) {
@@ -120,7 +125,7 @@ std::size_t stream::read_now(std::span<char> into, error_code& ec) {
     std::size_t total = 0;
     if (failure_) return ec = failure_, total;
     while (total < into.size()) {
-        const int n = SSL_read(ssl_.get(), into.data() + total, static_cast<int>(into.size() - total));
+        const int n = SSL_read(working(), into.data() + total, static_cast<int>(into.size() - total));
         if (n <= 0) {
             const auto why = failure_of(n);
             if (total == 0) ec = why; // otherwise the next call meets it again
@@ -136,7 +141,7 @@ std::size_t stream::write_now(std::string_view bytes, error_code& ec) {
     std::size_t total = 0;
     if (failure_) return ec = failure_, total;
     while (total < bytes.size()) {
-        const int n = SSL_write(ssl_.get(), bytes.data() + total, static_cast<int>(bytes.size() - total));
+        const int n = SSL_write(working(), bytes.data() + total, static_cast<int>(bytes.size() - total));
         if (n <= 0) {
             if (const auto why = failure_of(n); why != asio::error::would_block) ec = why;
             break;
@@ -156,7 +161,7 @@ void stream::release_buffers() {
 
 void stream::close_notify() {
     if (failure_ || !SSL_is_init_finished(ssl_.get())) return;
-    SSL_shutdown(ssl_.get()); // does not wait for the peer's; RFC 5246 7.2.1 lets us close at once
+    SSL_shutdown(working()); // does not wait for the peer's; RFC 5246 7.2.1 lets us close at once
     ERR_clear_error();
 }
 
@@ -212,30 +217,35 @@ bool stream::worth_asking() const {
     return no_record || bytes.size() >= std::min(header_size + length, in_.capacity());
 }
 
-base::task<bool> stream::receive() {
+base::task<bool> stream::receive(base::turns* line) {
     release_buffers();
     const auto [nothing] = co_await socket_.async_wait(base::tcp_socket::wait_read, base::awaited);
     if (nothing) co_return false;
+    if (line != nullptr) co_await line->next();
     const auto into = room();
-    const auto [ec, n] = co_await socket_.async_read_some(asio::buffer(into.data(), into.size()), base::awaited);
-    if (ec == asio::error::operation_aborted) co_return false;
-    filled(ec, n);
+    const auto n = ::recv(socket_.native_handle(), into.data(), into.size(), MSG_DONTWAIT); // it is our turn now
+    if (n > 0)
+        filled({}, static_cast<std::size_t>(n));
+    else if (n == 0)
+        filled(asio::error::eof, 0);
+    else if (errno != EAGAIN && errno != EINTR)
+        filled(error_code(errno, boost::system::system_category()), 0);
     co_return true;
 }
 
-base::task<handshake_outcome> stream::handshake() {
+base::task<handshake_outcome> stream::handshake(base::turns* line) {
     if (SSL_is_server(ssl_.get()) == 1) {
         while (!worth_asking()) {
-            if (!co_await receive()) co_return handshake_outcome::cancelled;
+            if (!co_await receive(line)) co_return handshake_outcome::cancelled;
             if (begins_like_http(in_.readable())) co_return handshake_outcome::plain_http;
         }
     }
     for (;;) {
-        const int result = SSL_do_handshake(ssl_.get());
+        const int result = SSL_do_handshake(working());
         if (result == 1) co_return handshake_outcome::finished;
         switch (SSL_get_error(ssl_.get(), result)) {
         case SSL_ERROR_WANT_READ: {
-            if (!co_await receive()) co_return handshake_outcome::cancelled;
+            if (!co_await receive(line)) co_return handshake_outcome::cancelled;
             break;
         }
         case SSL_ERROR_WANT_WRITE: {

@@ -1,6 +1,6 @@
 // TLS over a TCP socket, either side: OpenSSL on a BIO that reads from a buffer which the socket filled (one recv can
 // hold several records) and writes straight to the socket. Models Asio's AsyncReadStream and AsyncWriteStream. Owned by
-// one connection, one thread.
+// one connection; made and used by one thread, whose streams share one BIO.
 //
 // Invariants: at most one read and one write in flight; the BIO never waits, it answers "retry"; a failed SSL_read or
 // SSL_write is final (failure_), and then no close_notify is sent (SSL_shutdown(3)); nor is anything read once the peer
@@ -11,6 +11,7 @@
 
 #include "base/buffer.hpp"
 #include "base/executor.hpp"
+#include "base/turns.hpp"
 #include "tls/openssl_ptr.hpp"
 
 #include <boost/asio/compose.hpp>
@@ -56,8 +57,9 @@ public:
     base::tcp_socket& socket() { return socket_; }
     SSL* native_handle() { return ssl_.get(); }
 
-    // Runs our side of the handshake. A deadline ends it by cancelling the socket.
-    base::task<handshake_outcome> handshake();
+    // Runs our side of the handshake; if there is a line, OpenSSL works on each flight of the peer's when its turn has
+    // come. A deadline ends it by cancelling the socket.
+    base::task<handshake_outcome> handshake(base::turns* line = nullptr);
 
     // Plaintext that is there without waiting, from as many records as fit; 0 with would_block, eof (close_notify),
     // connection_reset (the peer closed without it) or protocol_error.
@@ -81,7 +83,7 @@ public:
     // The large body has ended: back to the ordinary buffer.
     void read_as_usual() {
         to_come_ = 0;
-        if (in_.empty() && in_.capacity() > base::buffer_pool::small_block) in_.release();
+        in_.trim();
     }
 
     // Sends close_notify if the socket takes it at once. Not after a failure, nor to cut a reply short.
@@ -160,16 +162,21 @@ private:
         }
     };
 
-    static BIO_METHOD* bio_method();
+    static BIO* shared_bio();
     static int bio_read(BIO*, char*, int);
     static int bio_write(BIO*, const char*, int);
     static long bio_control(BIO*, int, long, void*);
     static void note_alert(const SSL*, int where, int alert);
+    // For a call that may read or write: it is this stream that the BIO does so for.
+    SSL* working() {
+        BIO_set_data(SSL_get_rbio(ssl_.get()), this);
+        return ssl_.get();
+    }
     void refuse_other_protocol();
 
     bool worth_asking() const; // OpenSSL, for the first time
-    // Waits for more of the handshake, without buffers. False if it was cancelled.
-    base::task<bool> receive();
+    // Waits for more of the handshake, and for its turn, without buffers. False if it was cancelled.
+    base::task<bool> receive(base::turns* line);
     std::span<char> room();                        // where the socket's next bytes go
     void filled(error_code ec, std::size_t bytes); // they came, or why not
     error_code failure_of(int result);             // of an SSL_ call that did not succeed

@@ -29,6 +29,20 @@ void give_back(const std::vector<char*>& all) {
     for (auto* const each : all) store::give_back(each);
 }
 
+// How many of the store's blocks have all their pages.
+std::size_t with_memory(const std::vector<char*>& blocks) {
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    std::size_t pages = 0;
+    for (auto* const each : blocks) {
+        CHECK(store::owns(each));
+        std::vector<unsigned char> there(store::largest / page);
+        REQUIRE(::mincore(each, store::largest, there.data()) == 0);
+        pages += static_cast<std::size_t>(
+            std::count_if(there.begin(), there.end(), [](unsigned char one) { return (one & 1) != 0; }));
+    }
+    return pages * page / store::largest;
+}
+
 } // namespace
 
 TEST_CASE("blocks are whole, aligned and nobody else's") {
@@ -50,25 +64,35 @@ TEST_CASE("what is of the heap goes back to it") {
 
 TEST_CASE("the memory of free blocks goes back to the kernel, but for a little") {
     if (scoregate::base::sanitized) return; // there all blocks are of the heap
-    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
     const auto taken = take(1000);
-    const auto resident = [&] {
-        std::size_t pages = 0;
-        for (auto* const each : taken) {
-            CHECK(store::owns(each));
-            std::vector<unsigned char> there(store::largest / page);
-            REQUIRE(::mincore(each, store::largest, there.data()) == 0);
-            pages += static_cast<std::size_t>(
-                std::count_if(there.begin(), there.end(), [](unsigned char one) { return (one & 1) != 0; }));
-        }
-        return pages * page / store::largest;
-    };
+    const auto resident = [&] { return with_memory(taken); };
     CHECK(resident() == 1000);
     give_back(taken);
-    CHECK(resident() <= store::most_of_thread + store::most_shared);
+    CHECK(resident() <= store::most_kept);
     const auto again = take(1000);
     CHECK(std::set<char*>(again.begin(), again.end()) == std::set<char*>(taken.begin(), taken.end()));
     give_back(again);
+}
+
+TEST_CASE("a thread that releases what it does not use keeps what it does") {
+    if (scoregate::base::sanitized) return;
+    std::thread([] {
+        store::release_unused(); // from now on it may keep many
+        const auto taken = take(200);
+        give_back(taken);
+        CHECK(with_memory(taken) == 200); // just used
+        store::release_unused();
+        CHECK(with_memory(taken) == 200);
+        give_back(take(50));
+        store::release_unused();
+        CHECK(with_memory(taken) == 50); // the others had not been used since
+        store::release_unused();
+        CHECK(with_memory(taken) == 0);
+
+        const auto many = take(1000);
+        give_back(many);
+        CHECK(with_memory(many) <= store::most_kept_for_now);
+    }).join();
 }
 
 TEST_CASE("a block may go back in another thread, and one that ends keeps none") {
@@ -76,9 +100,9 @@ TEST_CASE("a block may go back in another thread, and one that ends keeps none")
     std::set<char*> seen;
     for (int i = 0; i < 50; ++i) {
         std::vector<char*> taken;
-        std::thread([&] { taken = take(store::most_of_thread); }).join();
+        std::thread([&] { taken = take(store::most_kept); }).join();
         std::thread([&] { give_back(taken); }).join();
         seen.insert(taken.begin(), taken.end());
     }
-    CHECK(seen.size() <= 2 * (store::most_of_thread + store::most_shared));
+    CHECK(seen.size() <= 2 * store::most_kept);
 }

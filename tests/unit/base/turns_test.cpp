@@ -1,0 +1,116 @@
+#include "base/turns.hpp"
+
+#include "base/gate.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <string>
+
+using namespace scoregate::base;
+
+namespace {
+
+constexpr auto one_each_time = turns::clock::duration::zero();
+constexpr auto all_at_once = turns::clock::duration::max();
+
+// What ran, letter by letter.
+struct loop {
+    explicit loop(turns::clock::duration slice) : line(io.get_executor(), slice) {}
+
+    task<> wait(char name, int times) {
+        for (; times > 0; --times) {
+            co_await line.next();
+            ran += name;
+        }
+    }
+    void begin(char name, int times = 1) { spawn(io.get_executor(), inside, wait(name, times)); }
+    // Something short that is ready each time the loop comes round.
+    void short_ones(int count) {
+        asio::post(io, [this, count] {
+            ran += '.';
+            if (count > 1) short_ones(count - 1);
+        });
+    }
+
+    asio::io_context io{1};
+    gate inside;
+    turns line;
+    std::string ran;
+};
+
+} // namespace
+
+TEST_CASE("one has its turn, then what else is ready, in the order of coming") {
+    loop at(one_each_time);
+    at.begin('a');
+    at.begin('b');
+    at.begin('c');
+    at.short_ones(5);
+    at.io.run();
+    CHECK(at.ran == ".a.b.c..");
+    CHECK(at.inside.inside() == 0);
+}
+
+TEST_CASE("who comes again stands behind those that wait") {
+    loop at(one_each_time);
+    at.begin('a', 3);
+    at.begin('b', 2);
+    at.short_ones(6);
+    at.io.run();
+    CHECK(at.ran == ".a.b.a.b.a.");
+}
+
+TEST_CASE("while the slice lasts and nobody waits there is no wait") {
+    loop at(all_at_once);
+    at.begin('a', 3);
+    at.begin('b');
+    CHECK(at.io.poll() == 2); // their beginnings
+    CHECK(at.ran == "aaab");
+}
+
+TEST_CASE("a line is as far behind as its first has waited") {
+    loop at(one_each_time);
+    CHECK(at.line.behind() == turns::clock::duration::zero());
+    const auto before = turns::clock::now();
+    at.begin('a');
+    at.begin('b');
+    at.io.poll_one();
+    at.io.poll_one();
+    const auto after = turns::clock::now();
+    while (turns::clock::now() < after + std::chrono::milliseconds(2)) {
+    }
+    CHECK(at.line.behind() >= std::chrono::milliseconds(2));
+    CHECK(at.line.behind() <= turns::clock::now() - before);
+    at.io.run();
+    CHECK(at.line.behind() == turns::clock::duration::zero());
+}
+
+TEST_CASE("those in line are destroyed with it") {
+    struct local {
+        explicit local(int& count) : of(count) { ++of; }
+        local(const local&) = delete;
+        local& operator=(const local&) = delete;
+        ~local() { --of; }
+        int& of;
+    };
+    const auto waits = [](turns& line, int& locals) -> task<> {
+        const local one(locals);
+        co_await line.next();
+    };
+    const auto awaits = [&waits](turns& line, int& locals) -> task<> {
+        const local one(locals);
+        co_await waits(line, locals);
+    };
+    int locals = 0;
+    asio::io_context io{1};
+    gate inside;
+    {
+        turns line(io.get_executor(), one_each_time);
+        spawn(io.get_executor(), inside, awaits(line, locals));
+        spawn(io.get_executor(), inside, awaits(line, locals));
+        io.poll_one(); // dispatched from outside the loop
+        io.poll_one();
+        CHECK(locals == 4);
+    }
+    CHECK(locals == 0);
+}
