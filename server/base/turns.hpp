@@ -1,6 +1,6 @@
 // A line for work that takes long beside what else its loop does: those whose turn has come go on until a slice of time
-// is used up, the others when the loop has been round everything that was ready. So what is short never waits for more
-// than a slice of what is long, however much of that there is. One thread.
+// is used up, the others when the loop has been round everything that was ready by then. So what is short never waits for
+// more than a slice of what is long and the one that was begun last in it, however many there are. One thread.
 //
 //     co_await line.next();
 #pragma once
@@ -61,9 +61,11 @@ private:
         line_.pop_front();
         return first;
     }
-    // Behind all that is ready now, and what the loop finds ready before it comes round.
+    // Behind all that is ready now, and what the loop finds ready before it comes round. Asio puts what it finds behind
+    // what has been posted by then: hence twice.
     void go_on_later() {
-        if (!std::exchange(coming_, true)) asio::post(where_, [this] { go_on(); });
+        if (std::exchange(coming_, true)) return;
+        asio::post(where_, [this] { asio::post(where_, [this] { go_on(); }); });
     }
     void go_on() {
         coming_ = false;

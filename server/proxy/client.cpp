@@ -255,12 +255,15 @@ private:
         if (end == ending::linger || (end == ending::close && still_sends())) co_await linger();
     }
 
-    // Whether the client has sent more, which is dropped here, and not ended: a request that nobody reads any more
-    // would have the kernel reset the connection under the reply before it. What has come with its end needs no wait.
+    // Whether the client has sent more, some of which is dropped here, and not ended: a request that nobody reads any
+    // more would have the kernel reset the connection under the reply before it. What has come with its end needs no wait.
     bool still_sends() {
-        // tcp(7): with MSG_TRUNC the bytes go nowhere.
-        const auto drop = [this] {
-            return ::recv(side_.stream.socket().native_handle(), nullptr, linger_bytes, MSG_TRUNC | MSG_DONTWAIT);
+        auto& in = side_.in;
+        in.clear();
+        in.reserve();
+        const auto room = in.writable();
+        const auto drop = [&] {
+            return ::recv(side_.stream.socket().native_handle(), room.data(), room.size(), MSG_DONTWAIT);
         };
         if (drop() <= 0) return false;
         const auto more = drop();
@@ -293,7 +296,7 @@ private:
     task<bool> secure() requires Stream::is_tls {
         auto& on = side_.where;
         auto& stream = side_.stream;
-        const auto outcome = co_await stream.handshake(&on.handshake_turns());
+        const auto outcome = co_await stream.handshake(&on.handshake_turns(), &waiting_);
         const bool timed_out = waiting_.fired();
         stop_waiting();
         waiting_.disarm();

@@ -217,11 +217,12 @@ bool stream::worth_asking() const {
     return no_record || bytes.size() >= std::min(header_size + length, in_.capacity());
 }
 
-base::task<bool> stream::receive(base::turns* line) {
+base::task<bool> stream::receive(base::turns* line, const base::deadline* limit) {
     release_buffers();
     const auto [nothing] = co_await socket_.async_wait(base::tcp_socket::wait_read, base::awaited);
     if (nothing) co_return false;
     if (line != nullptr) co_await line->next();
+    if (limit != nullptr && limit->fired()) co_return false;
     const auto into = room();
     const auto n = ::recv(socket_.native_handle(), into.data(), into.size(), MSG_DONTWAIT); // it is our turn now
     if (n > 0)
@@ -233,10 +234,10 @@ base::task<bool> stream::receive(base::turns* line) {
     co_return true;
 }
 
-base::task<handshake_outcome> stream::handshake(base::turns* line) {
+base::task<handshake_outcome> stream::handshake(base::turns* line, const base::deadline* limit) {
     if (SSL_is_server(ssl_.get()) == 1) {
         while (!worth_asking()) {
-            if (!co_await receive(line)) co_return handshake_outcome::cancelled;
+            if (!co_await receive(line, limit)) co_return handshake_outcome::cancelled;
             if (begins_like_http(in_.readable())) co_return handshake_outcome::plain_http;
         }
     }
@@ -245,7 +246,7 @@ base::task<handshake_outcome> stream::handshake(base::turns* line) {
         if (result == 1) co_return handshake_outcome::finished;
         switch (SSL_get_error(ssl_.get(), result)) {
         case SSL_ERROR_WANT_READ: {
-            if (!co_await receive(line)) co_return handshake_outcome::cancelled;
+            if (!co_await receive(line, limit)) co_return handshake_outcome::cancelled;
             break;
         }
         case SSL_ERROR_WANT_WRITE: {

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "base/buffer.hpp"
+#include "base/deadline_wheel.hpp"
 #include "base/executor.hpp"
 #include "base/turns.hpp"
 #include "tls/openssl_ptr.hpp"
@@ -58,8 +59,8 @@ public:
     SSL* native_handle() { return ssl_.get(); }
 
     // Runs our side of the handshake; if there is a line, OpenSSL works on each flight of the peer's when its turn has
-    // come. A deadline ends it by cancelling the socket.
-    base::task<handshake_outcome> handshake(base::turns* line = nullptr);
+    // come. A deadline ends it by cancelling the socket; `limit`, if there is one, while it is in line too.
+    base::task<handshake_outcome> handshake(base::turns* line = nullptr, const base::deadline* limit = nullptr);
 
     // Plaintext that is there without waiting, from as many records as fit; 0 with would_block, eof (close_notify),
     // connection_reset (the peer closed without it) or protocol_error.
@@ -176,7 +177,7 @@ private:
 
     bool worth_asking() const; // OpenSSL, for the first time
     // Waits for more of the handshake, and for its turn, without buffers. False if it was cancelled.
-    base::task<bool> receive(base::turns* line);
+    base::task<bool> receive(base::turns* line, const base::deadline* limit);
     std::span<char> room();                        // where the socket's next bytes go
     void filled(error_code ec, std::size_t bytes); // they came, or why not
     error_code failure_of(int result);             // of an SSL_ call that did not succeed

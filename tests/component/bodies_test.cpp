@@ -229,6 +229,22 @@ TEST_CASE("pipelined requests are answered in order") {
     CHECK(world.replica.connections() == 1);
 }
 
+TEST_CASE("what a client sends behind its last request does not cost it the reply") {
+    const auto what = GENERATE(over::tls, over::plain);
+    const bool ends = GENERATE(false, true);
+    INFO(to_string(what) << " " << ends);
+    event go;
+    one_replica world(what, answer_after(go, "good"));
+    test_client client(world.proxy.port(), world.proxy.terms());
+    client.send(request("POST", "/api/v1/service/iris/score", "Connection: close\r\n", "{}"));
+    world.replica.request(0);
+    client.send(post("nobody reads this"));
+    if (ends) client.shut();
+    go.set();
+    CHECK(client.read_reply().body == "good");
+    CHECK(client.wait_for_end() != ending::reset);
+}
+
 TEST_CASE("the head and the first of the body travel together, both ways") {
     const auto what = GENERATE(over::tls, over::plain);
     INFO(to_string(what));

@@ -78,11 +78,11 @@ TEST_CASE("a thread that releases what it does not use keeps what it does") {
     if (scoregate::base::sanitized) return;
     std::thread([] {
         store::release_unused(); // from now on it may keep many
-        const auto taken = take(200);
+        const auto taken = take(100);
         give_back(taken);
-        CHECK(with_memory(taken) == 200); // just used
+        CHECK(with_memory(taken) == 100); // just used
         store::release_unused();
-        CHECK(with_memory(taken) == 200);
+        CHECK(with_memory(taken) == 100);
         give_back(take(50));
         store::release_unused();
         CHECK(with_memory(taken) == 50); // the others had not been used since

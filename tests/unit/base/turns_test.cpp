@@ -2,8 +2,11 @@
 
 #include "base/gate.hpp"
 
+#include <boost/asio/local/connect_pair.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <catch2/catch.hpp>
 
+#include <array>
 #include <string>
 
 using namespace scoregate::base;
@@ -45,9 +48,9 @@ TEST_CASE("one has its turn, then what else is ready, in the order of coming") {
     at.begin('a');
     at.begin('b');
     at.begin('c');
-    at.short_ones(5);
+    at.short_ones(7);
     at.io.run();
-    CHECK(at.ran == ".a.b.c..");
+    CHECK(at.ran == "..a..b..c.");
     CHECK(at.inside.inside() == 0);
 }
 
@@ -55,9 +58,35 @@ TEST_CASE("who comes again stands behind those that wait") {
     loop at(one_each_time);
     at.begin('a', 3);
     at.begin('b', 2);
-    at.short_ones(6);
+    at.short_ones(11);
     at.io.run();
-    CHECK(at.ran == ".a.b.a.b.a.");
+    CHECK(at.ran == "..a..b..a..b..a.");
+}
+
+TEST_CASE("what comes to a socket while one has its turn goes before the next") {
+    loop at(one_each_time);
+    using local = asio::local::stream_protocol;
+    asio::basic_stream_socket<local, executor> here(at.io), there(at.io);
+    asio::local::connect_pair(here, there);
+    const auto reads = [](loop& of, auto& from) -> task<> {
+        std::array<char, 8> bytes{};
+        for (int i = 0; i < 2; ++i) {
+            co_await from.async_wait(asio::socket_base::wait_read, awaited);
+            from.read_some(asio::buffer(bytes));
+            of.ran += '!';
+        }
+    };
+    const auto writes = [](loop& of, auto& to, char name) -> task<> {
+        co_await of.line.next();
+        to.write_some(asio::buffer("x", 1));
+        of.ran += name;
+    };
+    spawn(at.io.get_executor(), at.inside, reads(at, here));
+    spawn(at.io.get_executor(), at.inside, writes(at, there, 'a'));
+    spawn(at.io.get_executor(), at.inside, writes(at, there, 'b'));
+    at.begin('c');
+    at.io.run();
+    CHECK(at.ran == "a!b!c");
 }
 
 TEST_CASE("while the slice lasts and nobody waits there is no wait") {

@@ -107,8 +107,9 @@ private:
     base::tcp_socket socket_;
 };
 
-base::task<> note_handshake(tls::stream& server, std::optional<handshake_outcome>& outcome) {
-    outcome = co_await server.handshake();
+base::task<> note_handshake(tls::stream& server, std::optional<handshake_outcome>& outcome, base::turns* line,
+                            const base::deadline* limit) {
+    outcome = co_await server.handshake(line, limit);
 }
 
 class connection {
@@ -138,7 +139,9 @@ public:
         REQUIRE(until([&] { return outcome.has_value(); }));
         return *outcome;
     }
-    void begin_handshake() { base::spawn(io.get_executor(), inside_, note_handshake(*server, outcome)); }
+    void begin_handshake(base::turns* line = nullptr, const base::deadline* limit = nullptr) {
+        base::spawn(io.get_executor(), inside_, note_handshake(*server, outcome, line, limit));
+    }
     void establish() {
         REQUIRE(shake() == handshake_outcome::finished);
         REQUIRE(until([&] { return SSL_is_init_finished(peer->ssl()) == 1; }));
@@ -214,6 +217,35 @@ TEST_CASE("a handshake that waits for the client holds no block but for half a r
     CHECK(at.pool.lent() == 0);
     REQUIRE(at.until([&] { return at.outcome.has_value(); }));
     CHECK(at.outcome == handshake_outcome::finished);
+}
+
+TEST_CASE("a handshake that has its turns is finished; nothing is read for one whose time is up in line") {
+    connection at;
+    base::turns line(at.io.get_executor(), base::turns::clock::duration::zero());
+    base::deadline_wheel wheel;
+    base::deadline limit(wheel, nullptr, [](void*) {});
+    at.begin_handshake(&line, &limit);
+    SECTION("in time") {
+        REQUIRE(at.until([&] { return at.outcome.has_value(); }));
+        CHECK(at.outcome == handshake_outcome::finished);
+    }
+    SECTION("not") {
+        at.peer->receive(); // makes the ClientHello
+        at.peer->send();
+        base::gate inside;
+        const auto fire_before_its_turn = [&]() -> base::task<> {
+            do
+                co_await line.next();
+            while (line.behind() == base::turns::clock::duration::zero());
+            limit.arm(0ms);
+            wheel.advance(1s);
+        };
+        base::spawn(at.io.get_executor(), inside, fire_before_its_turn());
+        REQUIRE(at.server_until([&] { return at.outcome.has_value(); }));
+        CHECK(limit.fired());
+        CHECK(at.outcome == handshake_outcome::cancelled);
+        CHECK(at.server->socket().available() != 0); // the ClientHello
+    }
 }
 
 TEST_CASE("how a handshake can fail") {
