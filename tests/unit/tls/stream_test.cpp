@@ -234,9 +234,9 @@ TEST_CASE("a handshake that has its turns is finished; nothing is read for one w
         at.peer->send();
         base::gate inside;
         const auto fire_before_its_turn = [&]() -> base::task<> {
-            do
+            do {
                 co_await line.next();
-            while (line.behind() == base::turns::clock::duration::zero());
+            } while (line.behind() == base::turns::clock::duration::zero());
             limit.arm(0ms);
             wheel.advance(1s);
         };
