@@ -1,6 +1,6 @@
 // A line for work that takes long beside what else its loop does: those whose turn has come go on until a slice of time
-// is used up, the others when the loop has been round everything that was ready by then. So what is short never waits for
-// more than a slice of what is long and the one that was begun last in it, however many there are. One thread.
+// is used up, the others when the loop has been round everything that was ready by then. So what is short never waits
+// for more than a slice of what is long and the one that was begun last in it, however many there are. One thread.
 //
 //     co_await line.next();
 #pragma once

@@ -256,7 +256,8 @@ private:
     }
 
     // Whether the client has sent more, some of which is dropped here, and not ended: a request that nobody reads any
-    // more would have the kernel reset the connection under the reply before it. What has come with its end needs no wait.
+    // more would have the kernel reset the connection under the reply before it. What has come with its end needs no
+    // wait.
     bool still_sends() {
         auto& in = side_.in;
         in.clear();
