@@ -46,7 +46,7 @@ root_task run_inside(executor where, gate& inside, task<void> work, Owner owner)
         [[maybe_unused]] const auto owned =
             std::move(owner); // gone, with all that the work was given, before the gate is left
         auto own = std::move(work);
-        co_await std::move(own);
+        co_await std::move(own); // NOLINT(bugprone-use-after-move): clang-tidy 14 says so of `work`, which is not used
     } catch (...) {
         escaped = std::current_exception();
     }
