@@ -111,7 +111,7 @@ struct own_blocks {
         if (count == most) release(most / 2);
         blocks[count++] = block;
     }
-    // Those that were used last the longest ago.
+    // Those whose last use is longest ago.
     void release(std::size_t how_many) {
         if (how_many == 0) return;
         shared().give_back({blocks.data(), how_many});

@@ -43,8 +43,8 @@ template <class Owner>
 root_task run_inside(executor where, gate& inside, task<void> work, Owner owner) {
     std::exception_ptr escaped;
     try {
-        [[maybe_unused]] const auto owned =
-            std::move(owner); // gone, with all that the work was given, before the gate is left
+        // Gone, with all that the work was given, before the gate is left.
+        [[maybe_unused]] const auto owned = std::move(owner);
         auto own = std::move(work);
         co_await std::move(own); // NOLINT(bugprone-use-after-move): clang-tidy 14 says so of `work`, which is not used
     } catch (...) {

@@ -1,4 +1,5 @@
 #include "base/gate.hpp"
+#include "support/counted.hpp"
 
 #include <boost/asio/post.hpp>
 #include <catch2/catch.hpp>
@@ -11,6 +12,7 @@
 #include <vector>
 
 using namespace scoregate::base;
+using scoregate::tests::counted;
 
 namespace {
 
@@ -33,16 +35,8 @@ task<int> nested(tick_timer& event, int depth) {
     co_return deeper + 1;
 }
 
-// Counts itself: what is left of the frames of a coroutine.
-struct local {
-    explicit local(int& count) : of(count) { ++of; }
-    local(const local&) = delete;
-    local& operator=(const local&) = delete;
-    ~local() { --of; }
-    int& of;
-};
 task<> holding(tick_timer& event, int& locals, int depth) {
-    const local one(locals);
+    const counted one(locals);
     if (depth == 0)
         co_await event.async_wait(awaited);
     else

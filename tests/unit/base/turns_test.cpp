@@ -1,6 +1,7 @@
 #include "base/turns.hpp"
 
 #include "base/gate.hpp"
+#include "support/counted.hpp"
 
 #include <boost/asio/local/connect_pair.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -10,6 +11,7 @@
 #include <string>
 
 using namespace scoregate::base;
+using scoregate::tests::counted;
 
 namespace {
 
@@ -115,19 +117,12 @@ TEST_CASE("a line is as far behind as its first has waited") {
 }
 
 TEST_CASE("those in line are destroyed with it") {
-    struct local {
-        explicit local(int& count) : of(count) { ++of; }
-        local(const local&) = delete;
-        local& operator=(const local&) = delete;
-        ~local() { --of; }
-        int& of;
-    };
     const auto waits = [](turns& line, int& locals) -> task<> {
-        const local one(locals);
+        const counted one(locals);
         co_await line.next();
     };
     const auto awaits = [&waits](turns& line, int& locals) -> task<> {
-        const local one(locals);
+        const counted one(locals);
         co_await waits(line, locals);
     };
     int locals = 0;
