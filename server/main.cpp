@@ -1,7 +1,10 @@
 // argv -> configuration -> process -> exit code.
 #include "app/certificate_install.hpp"
+#include "app/explanation.hpp"
 #include "app/machine.hpp"
+#include "app/printable.hpp"
 #include "app/process.hpp"
+#include "app/status_command.hpp"
 #include "auth/generate.hpp"
 #include "control/admin_client.hpp"
 #include "control/discovery.hpp"
@@ -34,6 +37,8 @@ struct arguments {
     bool overwrite = false;
     std::string certificate, key, secret, name; // of cert inspect and cert install
     std::string admin, token_file;
+    bool watch = false, json = false;    // of status
+    std::string fault;                   // of explain, its token
     std::optional<std::string> takeover; // path of a Unix socket, of serve
 };
 
@@ -55,6 +60,7 @@ app::exit_code serve(const arguments& given, bool only_check) {
     const auto source = source_of(given, problems);
     auto found = app::check(source);
     problems.insert(problems.end(), found.problems.begin(), found.problems.end());
+    if (found.settings && !only_check) telemetry::set_log_level(found.settings->log_level);
     for (const auto& each : found.warnings) telemetry::log().warn("{}", each);
     for (const auto& each : found.tls.alarms) telemetry::log().error("{}", each);
     if (!problems.empty()) {
@@ -152,6 +158,18 @@ app::exit_code make_key() {
     }
 }
 
+// What a fault means and what to do; without one, all that there are.
+app::exit_code explain(const arguments& given) {
+    const auto text = given.fault.empty() ? app::list_of_tokens() : app::explanation_of(given.fault);
+    if (!text.empty()) {
+        std::printf("%s", text.c_str());
+        return app::clean;
+    }
+    std::fprintf(stderr, "scoregate: no fault has the token %s; these are all:\n%s", given.fault.c_str(),
+                 app::list_of_tokens().c_str());
+    return app::refused;
+}
+
 // Has the scoregate at --admin do what `path` is for, and prints its answer.
 app::exit_code tell(const arguments& given, const std::string& path) {
     const auto url = given.admin.empty() ? control::default_admin_url : given.admin;
@@ -161,8 +179,13 @@ app::exit_code tell(const arguments& given, const std::string& path) {
         return app::failed;
     }
     const bool done = reply->status == 200;
-    std::fprintf(done ? stdout : stderr, "%s", reply->body.c_str());
+    std::fprintf(done ? stdout : stderr, "%s", app::printable(reply->body, app::line_ends::kept).c_str());
     return done ? app::clean : app::failed;
+}
+
+int show(const arguments& given) {
+    return app::show_status(
+        {given.admin.empty() ? control::default_admin_url : given.admin, given.token_file, given.watch, given.json});
 }
 
 void add_admin(CLI::App& to, arguments& given) {
@@ -204,7 +227,8 @@ int main(int argc, char** argv) {
                 "  scoregate cert dev --out certs --cname localhost\n"
                 "  scoregate check --config scoregate.json\n"
                 "  scoregate --config scoregate.json\n"
-                "Every setting: docs/configuration.md. Every error a client can get: docs/replies.md.");
+                "Every setting: docs/configuration.md. Every error a client can get: docs/replies.md.\n"
+                "What failed, whose doing it was, what to do: scoregate explain TOKEN.");
     line.require_subcommand(0, 1);
     add_configuration(line, given);
     add_takeover(line, given);
@@ -254,6 +278,11 @@ int main(int argc, char** argv) {
     auto& generate_command = *key_command.add_subcommand(
         "generate", "Prints a new random key, 256 bits: (umask 077; scoregate key generate > keys/primary)");
 
+    auto& status_command = *line.add_subcommand("status", "Shows how a running scoregate is: health, services, "
+                                                          "replicas, certificates, reloads, last errors");
+    add_admin(status_command, given);
+    status_command.add_flag("--watch", given.watch, "Shows it again every 5 s, until Ctrl-C");
+    status_command.add_flag("--json", given.json, "For programs: {\"status\": .., \"history\": ..}");
     auto& reload_command = *line.add_subcommand("reload", "Has a running scoregate read configuration and certificates "
                                                           "again");
     add_admin(reload_command, given);
@@ -261,6 +290,13 @@ int main(int argc, char** argv) {
         *line.add_subcommand("drain", "Has a running scoregate finish its requests and end, as SIGTERM "
                                       "does");
     add_admin(drain_command, given);
+    auto& explain_command =
+        *line.add_subcommand("explain", "Says what a fault means, what brings it about, what to look "
+                                        "at and what to do");
+    explain_command
+        .add_option("TOKEN", given.fault,
+                    "As in x-scoregate-fault, the access log's fault or the metrics' label fault; without it: a list")
+        ->type_name("");
     auto& version_command = *line.add_subcommand("version", "Prints the version");
 
     try {
@@ -274,8 +310,10 @@ int main(int argc, char** argv) {
         std::printf("scoregate %s\n", SCOREGATE_VERSION);
         return app::clean;
     }
+    if (explain_command.parsed()) return explain(given);
     if (generate_command.parsed()) return make_key();
     if (dev_command.parsed()) return make_certificates(given);
+    if (status_command.parsed()) return show(given);
     if (reload_command.parsed()) return tell(given, "/reload");
     if (drain_command.parsed()) return tell(given, "/drain");
     if (inspect_command.parsed()) return inspect_certificates(given);

@@ -1,9 +1,11 @@
-"""Files that are replaced again and again while a proxy works."""
+"""What is done to a proxy again and again while it works: files replaced, its admin port asked."""
 import contextlib
 import itertools
 import json
 import os
 import threading
+import time
+import urllib.request
 
 from .servers import make_certificate
 
@@ -26,6 +28,31 @@ def replacing(directory, versions, every_seconds=0.1):
     thread.start()
     try:
         yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def asking(port, paths, every_seconds=1):
+    """Asks for each of `paths` in turn as long as the block runs; gives the seconds that each answer took, and complaints."""
+    took, wrong, ended = [], [], threading.Event()
+
+    def ask():
+        while not ended.wait(every_seconds):
+            for path in paths:
+                began = time.monotonic()
+                try:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as page:
+                        page.read()
+                except OSError as error:
+                    wrong.append(f"{path}: {error}")
+                took.append(time.monotonic() - began)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield took, wrong
     finally:
         ended.set()
         thread.join()

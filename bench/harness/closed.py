@@ -89,6 +89,21 @@ class Row(AnyRow):
             wrong.append(f"{reloads} reloads of its {self.replaced} in {seconds} s")
 
 
+@dataclasses.dataclass(frozen=True)
+class Observed(Row):
+    """The admin port is asked for all that it tells, once a second, but of who is left alone."""
+    figures = (*Row.figures, "answer_us")
+    columns = Row.columns | {"slowest answer of the admin port, us": "{answer_us:,.0f}"}
+
+    compared = {"": "cpu_us", "user": "user_us", "p99": "p99_us"}
+
+    def measure(self, proxy, model, plan, turn):
+        paths = () if proxy.left_alone else ("/metrics", "/status", "/history", "/healthz")
+        with changes.asking(proxy.admin_port, paths) as (took, wrong):
+            result = super().measure(proxy, model, plan, turn)
+        return result | {"answer_us": max(took, default=0) * 1e6, "problems": result["problems"] + wrong}
+
+
 def log_lines(proxy):
     with open(proxy.log, "rb") as log:
         return sum(block.count(b"\n") for block in iter(lambda: log.read(1 << 20), b""))
@@ -114,6 +129,8 @@ def marks(goal=None, user=None):
 
 ITSELF = (servers.Scoregate, servers.Unchanged)
 LEFT_ALONE = (Mark("p99, against none replaced", f"{CHEAPER}, p99", bar=None, goal=1.2),)
+UNOBSERVED = (Mark("CPU per request, against unobserved", CHEAPER, bar=None, goal=1.05),
+              Mark("p99, against unobserved", f"{CHEAPER}, p99", bar=None, goal=1.2))
 
 ROWS = (
     Row("keepalive", "TLS 1.2 keep-alive, 1.8 KB JSON POST, 115 B reply", marks=marks(0.85, 0.65), calls=True),
@@ -137,4 +154,6 @@ ROWS = (
         replaced="certificates", kinds=ITSELF),
     Row("reload", "as keepalive, and the configuration is replaced every 100 ms", replaced="configurations", kinds=ITSELF,
         marks=LEFT_ALONE),
+    Observed("observed", "as keepalive, and the admin port is asked for all it tells every second", kinds=ITSELF,
+             marks=UNOBSERVED),
 )

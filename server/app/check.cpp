@@ -64,6 +64,8 @@ checked check(const config::source& source) {
     for (const auto* more : {&found.keys.problems, &trust.problems})
         found.problems.insert(found.problems.end(), more->begin(), more->end());
     found.warnings.insert(found.warnings.end(), found.keys.warnings.begin(), found.keys.warnings.end());
+    if (settings && settings->tracing)
+        found.traces = control::read_trace_destination(*settings->tracing, source.file, found.problems, found.warnings);
     if (settings) judge_user(found, *settings, text.services);
     if (found.problems.empty()) found.settings = std::move(loaded.value);
     return found;

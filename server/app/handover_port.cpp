@@ -116,7 +116,9 @@ base::task<> handover_port::accept() {
         }
         const auto who = peer_of(one.number());
         if (!who.trusted) {
-            telemetry::log().warn("process {} of another user wanted to take over", who.process);
+            if (const auto hidden = strangers_.allow(std::chrono::steady_clock::now()))
+                telemetry::log().warn("process {} of another user wanted to take over ({} more like it)", who.process,
+                                      *hidden);
         } else if (successor_) {
             send_message(one.number(), to_busy(*successor_), {});
         } else {

@@ -5,9 +5,11 @@
 #include "app/handover.hpp"
 #include "base/executor.hpp"
 #include "base/gate.hpp"
+#include "telemetry/log.hpp"
 
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
@@ -61,6 +63,7 @@ private:
     waitable listening_;
     struct stat file_ {}; // of the name that listening_ is bound to
     std::optional<pid_t> successor_;
+    telemetry::rate_limited strangers_{std::chrono::seconds(10)};
     base::tick_timer next_look_; // at our name
     base::gate gate_;
     bool published_ = false, closed_ = false;

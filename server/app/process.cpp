@@ -2,6 +2,7 @@
 
 #include "app/confinement.hpp"
 #include "app/machine.hpp"
+#include "config/forms.hpp"
 #include "telemetry/log.hpp"
 
 #include <cerrno>
@@ -16,6 +17,9 @@ namespace {
 
 // How long cut connections may take to leave.
 constexpr std::chrono::seconds patience_after_cut{2};
+
+// How long the last traces may take, when all has been answered and when it was cut.
+constexpr std::chrono::milliseconds patience_for_traces{3000}, patience_for_traces_after_cut{500};
 
 } // namespace
 
@@ -36,7 +40,9 @@ process::process(config::source source, checked found, succession before)
                 names_, [this](std::shared_ptr<const routing::snapshot> next) { publish(std::move(next)); }),
       reloading_(where()),
       unmatched_(std::make_shared<telemetry::service_metrics>("", "", core_count_)),
+      recorder_(where(), assembly_, *unmatched_, [this] { gather_errors(); }),
       held_bodies_(std::make_shared<proxy::held_bodies>()),
+      traces_to_(std::move(found.traces)),
       insecure_(settings_.allow_insecure_connections),
       before_(std::move(before)),
       cgroup_memory_(memory_of_cgroups()),
@@ -85,11 +91,18 @@ bool process::open_access_log() {
                                account_->name);
         return false;
     }
-    auto opened = telemetry::access_log::open({*settings_.access_log.path, core_count_});
+    const auto& wanted = settings_.access_log;
+    auto opened = telemetry::access_log::open({.path = *wanted.path,
+                                               .cores = core_count_,
+                                               .format = wanted.format,
+                                               .sample_successes = wanted.sample_successes,
+                                               .slow = wanted.slow,
+                                               .facility = wanted.facility});
     if (!opened) {
         telemetry::log().error("{}{}", opened.error(),
-                               account_ ? "; it, or the folder it is made in, has to be that of user " + account_->name
-                                        : "");
+                               account_ && !config::is_syslog(*wanted.path)
+                                   ? "; it, or the folder it is made in, has to be that of user " + account_->name
+                                   : "");
         return false;
     }
     access_log_ = std::move(*opened);
@@ -124,12 +137,22 @@ base::task<> process::start() {
     assembly_.assume_ready(predecessor_.has_value());
     const auto first = reloader_.build();
     assembly_.assume_ready(false);
+    if (traces_to_ && settings_.tracing) {
+        traces_to_->dns_servers = settings_.dns.servers;
+        traces_ = std::make_unique<telemetry::trace_log>(
+            telemetry::trace_log::options{core_count_, telemetry::trace_sampler(settings_.tracing->ratio)});
+        exporter_ = std::make_unique<control::trace_exporter>(where(), *traces_, std::move(*traces_to_),
+                                                              control::trace_exporter::options{});
+        traces_to_.reset();
+        base::spawn(where(), tasks_, exporter_->run());
+    }
     first_contexts_.resize(core_count_); // without TLS nothing was published
     for (unsigned i = 0; i < core_count_; ++i) {
         auto* const channel = access_log_ ? &access_log_->at(i) : nullptr;
         cores_.push_back(
             std::make_unique<proxy::core>(i, first, std::move(first_contexts_[i]), unmatched_, held_bodies_, channel));
         cores_.back()->most_replica_descriptors = most_replica_descriptors_;
+        if (traces_) cores_.back()->traces = &traces_->at(i);
         dealing_.cores.push_back(cores_.back().get());
     }
     for (const auto& each : entries_) {
@@ -142,6 +165,7 @@ base::task<> process::start() {
             listeners_.back()->pause();
     }
     for (auto& core : cores_) threads_.emplace_back([&core = *core] { core.run(); });
+    for (auto& each : threads_) thread_clocks_.emplace_back(each);
     cores_.front()->post([this] {
         for (auto& each : listeners_) each->start();
         base::asio::post(where(), [this] { serves(); });
@@ -150,6 +174,7 @@ base::task<> process::start() {
     if (admin_ && predecessor_) admin_->start();
     base::spawn(where(), tasks_, prober_.run());
     base::spawn(where(), tasks_, watch_resources());
+    base::spawn(where(), tasks_, recorder_.run());
     base::spawn(where(), tasks_, reloader_.follow_file());
     base::spawn(where(), tasks_, tls_.follow());
     base::spawn(where(), tasks_, keys_.follow());
@@ -159,7 +184,8 @@ base::task<> process::start() {
 bool process::listen() {
     for (const auto& each : entries_) {
         if ((insecure_ && each.through == proxy::entrance::https) || listen_again(each.socket.descriptor)) continue;
-        telemetry::log().error("cannot listen on {}: {}", each.socket.address, std::strerror(errno));
+        telemetry::log().error("cannot listen on {}: {}; look what else uses the address (ss -ltnp), or name another",
+                               each.socket.address, std::strerror(errno));
         start_failed_ = true;
     }
     return !start_failed_;
@@ -315,7 +341,8 @@ void process::stop_accepting() {
         }
         for (auto& core : cores_)
             core->post([this, &core = *core] {
-                core.drain([this, index = core.index()] {
+                core.drain([this, index = core.index(), traces = core.traces] {
+                    if (traces != nullptr) traces->flush();
                     base::asio::post(where(), [this, index] { core_emptied(index); });
                 });
             });
@@ -329,12 +356,24 @@ void process::core_emptied(unsigned index) {
     telemetry::log().info(was_cut_ ? "ended" : "drained: every request has been answered");
     stage_ = stage::ended;
     drain_timer_.cancel();
+    if (exporter_)
+        base::spawn(where(), tasks_, send_last_traces());
+    else
+        loop_.stop();
+}
+
+base::task<> process::send_last_traces() {
+    const auto before = traces_->dropped();
+    co_await exporter_->finish(was_cut_ ? patience_for_traces_after_cut : patience_for_traces);
+    if (const auto lost = traces_->dropped() - before + traces_->waiting(); lost != 0)
+        telemetry::log().warn("traces: {} were not sent before the end: the collector did not take them in time", lost);
     loop_.stop();
 }
 
 // Ends every connection now. Those that were busy are lost, and the exit code says so.
 void process::cut() {
-    if (stage_ == stage::ended || was_cut_) return;
+    if (stage_ == stage::ended) return loop_.stop(); // traces alone are left
+    if (was_cut_) return;
     was_cut_ = true;
     if (stage_ == stage::grace) stop_accepting();
     for (auto& core : cores_)

@@ -14,16 +14,21 @@
 #include "control/assembly.hpp"
 #include "control/discovery.hpp"
 #include "control/health_prober.hpp"
+#include "control/recorder.hpp"
 #include "control/reloader.hpp"
 #include "control/tls_reloader.hpp"
+#include "control/trace_exporter.hpp"
 #include "control/turn.hpp"
 #include "proxy/core.hpp"
 #include "proxy/listener.hpp"
 #include "telemetry/access_log.hpp"
+#include "telemetry/process_usage.hpp"
+#include "telemetry/trace_log.hpp"
 #include "tls/content_digest.hpp"
 #include "tls/openssl_ptr.hpp"
 
 #include <boost/asio/signal_set.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -47,7 +52,8 @@ struct checked {
     control::tls_material tls;
     control::key_material keys;
     control::trust_map trust;
-    config::problems problems; // those of what the settings name too
+    std::optional<control::trace_destination> traces; // empty where tracing is off
+    config::problems problems;                        // those of what the settings name too
     std::vector<std::string> warnings;
 };
 
@@ -98,6 +104,7 @@ private:
     base::task<> end_requests();
     void stop_accepting();
     void core_emptied(unsigned index);
+    base::task<> send_last_traces();
     void cut();
     void publish(std::shared_ptr<const routing::snapshot>);
     void publish(std::vector<tls::ssl_ctx_ptr>, control::open_connections);
@@ -116,7 +123,10 @@ private:
     control::admin_operations operations();
     bool is_ready() const;
     std::string metrics_text() const;
+    nlohmann::json status() const;
     std::string status_text() const;
+    std::string history_text(std::uint64_t since) const;
+    void gather_errors();
     std::vector<std::string> scoring_uris() const;
     std::vector<const control::reload_unit*> reload_units() const;
 
@@ -142,7 +152,11 @@ private:
     config::problems reload_problems_; // of the last one
     std::unique_ptr<telemetry::access_log> access_log_;
     std::shared_ptr<telemetry::service_metrics> unmatched_;
+    control::recorder recorder_;
     std::shared_ptr<proxy::held_bodies> held_bodies_;
+    std::optional<control::trace_destination> traces_to_; // until there is an exporter
+    std::unique_ptr<telemetry::trace_log> traces_;        // null: off
+    std::unique_ptr<control::trace_exporter> exporter_;
     std::vector<tls::ssl_ctx_ptr> first_contexts_; // until the cores are made
     proxy::dealing dealing_;
     std::vector<std::unique_ptr<proxy::core>> cores_; // whose connections have places in dealing_
@@ -162,7 +176,8 @@ private:
     std::vector<bool> handed_over_; // by the place in entries_: the successor accepts there
     bool followed_ = false;         // by a successor that serves
     std::unique_ptr<control::admin_server> admin_;
-    std::vector<std::thread> threads_;
+    std::vector<std::thread> threads_;                   // of cores_
+    std::vector<telemetry::thread_clock> thread_clocks_; // of threads_
     int most_replica_descriptors_ = 0;
     std::optional<memory_limit> cgroup_memory_;
     memory_watch memory_;

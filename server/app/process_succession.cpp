@@ -106,7 +106,7 @@ bool process::account_for_found() {
         if (std::any_of(taken_.begin(), taken_.end(), [&](std::size_t n) { return found_[n].bound == each.bound; }))
             continue;
         telemetry::log().error("LISTEN_FDS passes a socket that listens on {}, which neither listen.https, listen.http "
-                               "nor admin.listen names",
+                               "nor admin.listen names: name it there, or take it from the socket unit",
                                where);
         all = false;
     }
@@ -132,8 +132,9 @@ void process::limit_connections() {
 void process::serves() {
     const bool goes_on = stage_ == stage::serving; // no signal has come meanwhile
     if (goes_on && successors_ && !successors_->publish())
-        telemetry::log().error("{} cannot be made: {}; no successor can take over", *before_.takeover,
-                               std::strerror(errno));
+        telemetry::log().error(
+            "{} cannot be made: {}; no successor can take over until its folder is mended and this is started anew",
+            *before_.takeover, std::strerror(errno));
     announce();
     if (!goes_on || !predecessor_) return;
     if (predecessor_->confirm(taken_))

@@ -1,6 +1,7 @@
 #include "auth/keys.hpp"
 
 #include "auth/key_file.hpp"
+#include "auth/read_file.hpp"
 
 namespace scoregate::auth {
 
@@ -23,11 +24,6 @@ struct key_pair {
         return sha256(text(primary.content()), secondary ? text(secondary->content()) : std::string_view{});
     }
 };
-
-std::string open_to_all(const std::string& path, const char* danger) {
-    return path + " can be read by every user of this machine, and " + danger + "; chmod o-r " + path +
-           ", or defaultMode: 0400 where Kubernetes mounts the secret";
-}
 
 } // namespace
 

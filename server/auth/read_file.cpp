@@ -52,4 +52,9 @@ file_read read_file(const std::string& path, std::span<char> room, const char* h
     return done;
 }
 
+std::string open_to_all(const std::string& path, const char* danger) {
+    return path + " can be read by every user of this machine, and " + danger + "; chmod o-r " + path +
+           ", or defaultMode: 0400 where Kubernetes mounts the secret";
+}
+
 } // namespace scoregate::auth

@@ -17,4 +17,7 @@ struct file_read {
 // `holds` is what people know the file for ("the key"), `making` what to do where there is none yet.
 file_read read_file(const std::string& path, std::span<char> room, const char* holds, const std::string& making);
 
+// The warning where a secret file is readable_by_others.
+std::string open_to_all(const std::string& path, const char* danger);
+
 } // namespace scoregate::auth

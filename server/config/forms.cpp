@@ -292,9 +292,26 @@ std::optional<std::string> parse_path(std::string_view text, std::string& wrong)
     return {};
 }
 
+// What follows "syslog:".
+bool names_syslog(std::string_view place) {
+    constexpr auto longest = sizeof(sockaddr_un::sun_path) - 1;
+    if (place.starts_with('/')) return place.size() <= longest && place.find('\0') == std::string_view::npos;
+    std::string ignored;
+    const auto address = parse_address(place, ignored);
+    return address && address->port != 0;
+}
+
 std::optional<std::string> parse_log_path(std::string_view text, std::string& wrong) {
+    if (text.starts_with(syslog_prefix) && !names_syslog(text.substr(syslog_prefix.size()))) {
+        wrong =
+            "names no syslog daemon: write \"syslog\" for the one of this machine, or syslog:ADDRESS:PORT with an IP "
+            "address, such as syslog:10.0.0.9:514, or syslog:/PATH with the absolute path of its socket, of at most "
+            "107 bytes";
+        return {};
+    }
     const auto path = parse_path(text, wrong);
-    if (!path) wrong = "is not a place for a log: write the path of a file, \"-\" for stdout, or null for no log";
+    if (!path)
+        wrong = "is not a place for a log: write the path of a file, \"-\" for stdout, \"syslog\", or null for no log";
     return path;
 }
 

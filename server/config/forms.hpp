@@ -26,7 +26,7 @@ extern const form<endpoint> dns_server_form;      // "10.0.0.10", "10.0.0.10:53"
 extern const form<base::network> network_form;    // "10.0.0.0/8", "2001:db8::/32", or one address
 extern const form<std::string> name_form;         // of a service or deployment
 extern const form<std::string> path_form;         // of a file or directory; not resolved here
-extern const form<std::string> log_path_form;     // of a file, or "-"
+extern const form<std::string> log_path_form;     // of a file, "-", "syslog", "syslog:/PATH", "syslog:ADDRESS:PORT"
 extern const form<std::string> user_form;         // "NAME" or "NAME:GROUP", each a name or a number
 extern const form<std::string> host_header_form;  // "HOST[:PORT]", as a Host field has it
 extern const form<std::string> origin_form;       // "https://HOST[:PORT]" as browsers send it, or "*"
@@ -38,6 +38,7 @@ extern const form<std::string> probe_path_form;   // "/health", "/health?full=1"
 extern const form<status_codes> codes_form;       // "200", "200-399"
 extern const form<std::string> probe_field_form;  // name of a header field that a probe may have
 extern const form<std::string> field_value_form;  // of a header field; what is wrong never shows it
+extern const form<std::string> collector_form;    // "http://HOST[:PORT][/PATH]", https:// (config/collector.hpp)
 
 // The text that parses to the value.
 std::string to_text(const endpoint&);
@@ -45,6 +46,12 @@ inline std::string to_text(const replica& r) { return r.url; }
 inline std::string to_text(const std::string& s) { return s; }
 inline std::string to_text(const base::network& n) { return n.to_string(); }
 std::string to_text(const status_codes&);
+
+// Whether the place of a log is a syslog daemon. A file of that name is written "./syslog".
+inline constexpr std::string_view syslog_prefix = "syslog:";
+constexpr bool is_syslog(std::string_view log_path) {
+    return log_path == "syslog" || log_path.starts_with(syslog_prefix);
+}
 
 // Whether both cannot be listened on: the same port, and one address stands for the other. "[::]" covers IPv4 too.
 bool overlap(const endpoint&, const endpoint&);

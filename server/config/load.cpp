@@ -40,7 +40,9 @@ void make_absolute(settings& to, const fs::path& folder) {
     if (to.client_ca) resolve(to.client_ca->file, folder);
     if (to.admin.token_file) resolve(*to.admin.token_file, folder);
     for (auto& each : to.services) make_absolute(each, folder);
-    if (auto& log = to.access_log.path; log && *log != "-") resolve(*log, folder);
+    if (auto& log = to.access_log.path; log && *log != "-" && !is_syslog(*log)) resolve(*log, folder);
+    if (to.tracing && to.tracing->headers_file) resolve(*to.tracing->headers_file, folder);
+    if (to.tracing && to.tracing->ca_file) resolve(*to.tracing->ca_file, folder);
 }
 
 fs::path folder_of(const std::string& file) { return fs::absolute(file).parent_path(); }

@@ -104,13 +104,46 @@ struct strict_transport_security {
     bool preload = false;                   // the name may be built into browsers, which is not soon undone
 };
 
-enum class log_format : std::uint8_t { json };
+enum class log_format : std::uint8_t { json, text };
+
+// Of syslog messages (RFC 5424 6.2.1), by their numbers.
+enum class log_facility : std::uint8_t {
+    user = 1,
+    daemon = 3,
+    local0 = 16,
+    local1,
+    local2,
+    local3,
+    local4,
+    local5,
+    local6,
+    local7,
+};
 
 struct access_log {
-    std::optional<std::string> path = "-"; // "-" stdout, null off, else a file appended to
+    // "-" stdout, null off, "syslog", "syslog:/SOCKET" and "syslog:ADDRESS:PORT" a syslog daemon, else a file appended
+    // to: absolute
+    std::optional<std::string> path = "-";
     log_format format = log_format::json;
+    std::uint32_t sample_successes = 1;           // one in so many is written; failures and what is slow always
+    milliseconds slow{1000};                      // a request that takes as long is
+    log_facility facility = log_facility::local0; // of syslog alone
 
     friend bool operator==(const access_log&, const access_log&) = default;
+};
+
+// Of the operational log: what is less than that is not written.
+enum class log_level : std::uint8_t { debug, info, warning, error };
+
+// Traces of requests, exported by OTLP over HTTP.
+struct tracing {
+    std::string endpoint;                    // of the collector: http://127.0.0.1:4318/v1/traces
+    double ratio = 0;                        // of the traces that begin here, how many are recorded: 0..1
+    std::string service_name = "scoregate";  // service.name of what is exported
+    std::optional<std::string> headers_file; // absolute; "Name: value" lines to send along; null: none
+    std::optional<std::string> ca_file;      // absolute; what an https:// endpoint has to prove; null: the system's
+
+    friend bool operator==(const tracing&, const tracing&) = default;
 };
 
 // How names are looked up.
@@ -279,6 +312,8 @@ struct settings {
     config::limits limits;
     config::timeouts timeouts;
     config::access_log access_log;
+    config::log_level log_level = config::log_level::info; // until PUT /log-level sets another
+    std::optional<config::tracing> tracing;                // null: off
     config::dns dns;
     std::vector<service> services;              // sorted by name
     std::optional<std::string> services_dir;    // as written; null: none

@@ -65,12 +65,18 @@ void settings_reader::read_root(section& in) {
     in.object("timeouts", [this](section& inner) { read_timeouts(inner); });
     const bool off = in.object_or_null("access_log", [this](section& inner) { read_access_log(inner); });
     if (off) to_.access_log.path.reset();
+    in.word("log_level", to_.log_level,
+            {{"debug", log_level::debug},
+             {"info", log_level::info},
+             {"warning", log_level::warning},
+             {"error", log_level::error}});
+    read_tracing(in);
     in.object("dns", [this](section& inner) { read_dns(inner); });
     in.text("services_dir", to_.services_dir, path_form);
     in.entries("services", 0, {}, "hold at least one service",
                [this](section& inner, const std::string& name) { read_service(inner, name); });
     in.text("default_service", to_.default_service, name_form);
-    in.not_built({"acme", "tracing"});
+    in.not_built({"acme"});
 }
 
 void settings_reader::read_tls(section& in) {
@@ -256,9 +262,39 @@ void settings_reader::read_dns(section& in) {
     dns.max_ttl = std::chrono::seconds(most);
 }
 
+void settings_reader::read_tracing(section& in) {
+    const auto read = [this](section& inner) {
+        tracing made;
+        inner.required_text("endpoint", made.endpoint, collector_form,
+                            "write where the collector takes OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces, "
+                            "or \"tracing\": null for no traces");
+        inner.required_number("ratio", made.ratio, "0", 1,
+                              "write how many of the traces that begin here are recorded, such as 0.01");
+        inner.text("service_name", made.service_name, name_form);
+        inner.text("headers_file", made.headers_file, path_form);
+        inner.text("ca_file", made.ca_file, path_form);
+        if (inner.reading()) to_.tracing = std::move(made);
+    };
+    in.object_or_null("tracing", read, "null");
+}
+
 void settings_reader::read_access_log(section& in) {
     in.text("path", to_.access_log.path, log_path_form);
-    in.word("format", to_.access_log.format, {{"json", log_format::json}});
+    in.word("format", to_.access_log.format, {{"json", log_format::json}, {"text", log_format::text}});
+    in.integer("sample_successes", to_.access_log.sample_successes, {1, 1'000'000});
+    in.duration("slow_ms", to_.access_log.slow, timeout);
+    using facility = log_facility;
+    in.word("facility", to_.access_log.facility,
+            {{"user", facility::user},
+             {"daemon", facility::daemon},
+             {"local0", facility::local0},
+             {"local1", facility::local1},
+             {"local2", facility::local2},
+             {"local3", facility::local3},
+             {"local4", facility::local4},
+             {"local5", facility::local5},
+             {"local6", facility::local6},
+             {"local7", facility::local7}});
 }
 
 } // namespace scoregate::config

@@ -41,6 +41,7 @@ private:
     void read_limits(section&);
     void read_timeouts(section&);
     void read_access_log(section&);
+    void read_tracing(section&);
     void read_dns(section&);
     void read_service(section&, const std::string& name);
     void read_authentication(section&, service& to);

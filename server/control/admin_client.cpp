@@ -13,8 +13,6 @@
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
 
-#include <chrono>
-
 namespace scoregate::control {
 
 namespace beast = boost::beast;
@@ -22,12 +20,10 @@ namespace http = boost::beast::http;
 
 namespace {
 
-constexpr std::chrono::minutes patience{1}; // a reload may wait for DNS
-
 using answer = boost::system::result<admin_reply, std::string>;
 
 base::task<> ask(base::executor where, std::string authority, http::verb method, std::string path, std::string token,
-                 base::error_code& failed, admin_reply& reply) {
+                 std::chrono::seconds patience, base::error_code& failed, admin_reply& reply) {
     const auto colon = authority.rfind(':');
     auto host = authority.substr(0, colon);
     if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
@@ -64,7 +60,7 @@ base::task<> ask(base::executor where, std::string authority, http::verb method,
 } // namespace
 
 answer ask_admin(const std::string& url, const std::string& method, const std::string& path,
-                 const std::string& token_file) {
+                 const std::string& token_file, std::chrono::seconds patience) {
     constexpr std::string_view scheme = "http://";
     auto authority = url.starts_with(scheme) ? url.substr(scheme.size()) : std::string{};
     while (authority.ends_with('/')) authority.pop_back();
@@ -82,8 +78,9 @@ answer ask_admin(const std::string& url, const std::string& method, const std::s
     base::gate inside;
     base::error_code failed;
     admin_reply reply;
-    base::spawn(loop.get_executor(), inside,
-                ask(loop.get_executor(), authority, http::string_to_verb(method), path, token, failed, reply));
+    base::spawn(
+        loop.get_executor(), inside,
+        ask(loop.get_executor(), authority, http::string_to_verb(method), path, token, patience, failed, reply));
     loop.run();
     if (failed)
         return "no scoregate answers at " + url + " (" + failed.message() +

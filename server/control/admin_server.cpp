@@ -2,6 +2,8 @@
 
 #include "auth/bearer.hpp"
 #include "base/network.hpp"
+#include "control/page.hpp"
+#include "telemetry/log.hpp"
 #include "telemetry/registry.hpp"
 
 #include <boost/beast/core/flat_buffer.hpp>
@@ -12,7 +14,9 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
+#include <optional>
 #include <unistd.h>
 #include <utility>
 #include <variant>
@@ -28,9 +32,12 @@ constexpr std::chrono::seconds longest_wait{5};
 constexpr std::size_t most_connections = 64;
 
 // The host of a Host field, without port and brackets.
+// Of HOST[:PORT]; empty if there is something else behind a bracket.
 std::string_view host_name(std::string_view host) {
-    if (host.starts_with('[')) return host.substr(1, host.find(']') - 1);
-    return host.substr(0, host.find(':'));
+    if (!host.starts_with('[')) return host.substr(0, host.find(':'));
+    const auto end = host.find(']');
+    if (end == std::string_view::npos || (end + 1 < host.size() && host[end + 1] != ':')) return {};
+    return host.substr(1, end - 1);
 }
 
 std::string to_json(const config::problems& problems) {
@@ -59,12 +66,53 @@ void say(http::response<http::string_body>& reply, http::status status, std::str
     reply.body() = std::move(text);
 }
 
+// Its own policy replaces that of the other answers: what it is made of, by digest, and this port's JSON.
+void show_page(http::response<http::string_body>& reply) {
+    const auto& shown = the_page();
+    reply.set(http::field::content_type, "text/html; charset=utf-8");
+    reply.set("Content-Security-Policy", shown.policy);
+    reply.body() = shown.html;
+}
+
+// N of "?since=N"; 0 where there is none.
+std::uint64_t since_of(const http::request<http::string_body>& asked) {
+    constexpr std::string_view name = "?since=";
+    const std::string_view target(asked.target().data(), asked.target().size());
+    const auto at = target.find(name);
+    std::uint64_t since = 0;
+    if (at != std::string_view::npos) {
+        const auto digits = target.substr(at + name.size());
+        std::from_chars(digits.data(), digits.data() + digits.size(), since);
+    }
+    return since;
+}
+
 std::string_view path_of(const http::request<http::string_body>& asked) {
     return {asked.target().data(), std::min(asked.target().size(), asked.target().find('?'))};
 }
 
 bool is_open(std::string_view path) { return path == "/healthz" || path == "/readyz" || path == "/metrics"; }
-bool changes(std::string_view path) { return path == "/reload" || path == "/drain"; }
+
+// How something is changed at `path`; nothing where there is only something to read.
+std::optional<http::verb> changed_by(std::string_view path) {
+    if (path == "/reload" || path == "/drain") return http::verb::post;
+    if (path == "/log-level") return http::verb::put;
+    return std::nullopt;
+}
+
+bool reads(http::verb method) { return method == http::verb::get || method == http::verb::head; }
+
+void change_log_level(const http::request<http::string_body>& asked, http::response<http::string_body>& reply) {
+    constexpr std::string_view before = "/log-level?level=";
+    const std::string_view target(asked.target().data(), asked.target().size());
+    const auto level = target.starts_with(before) ? target.substr(before.size()) : std::string_view();
+    if (!telemetry::change_log_level(level, "the admin port was asked for it")) {
+        say(reply, http::status::bad_request, "text/plain",
+            "PUT /log-level?level=debug, or info, warning or error in its place\n");
+        return;
+    }
+    say(reply, http::status::ok, "application/json", "{\"log_level\": \"" + std::string(level) + "\"}\n");
+}
 
 } // namespace
 
@@ -147,7 +195,7 @@ bool admin_server::from_elsewhere(const request& asked) const {
     if (!site.empty() && site != "same-origin" && site != "none") return true;
     const auto origin = asked[http::field::origin];
     if (asked.count(http::field::origin) == 0) return false;
-    return asked.method() == http::verb::post || origin != "http://" + std::string(asked[http::field::host]);
+    return !reads(asked.method()) || origin != "http://" + std::string(asked[http::field::host]);
 }
 
 // Whether it is not to be answered; `reply` then says why.
@@ -169,6 +217,8 @@ bool admin_server::refuse(const request& asked, bool from_loopback, response& re
         say(reply, http::status::unauthorized, "text/plain", "The token of admin.token_file is needed\n");
         reply.set(http::field::www_authenticate,
                   stands == standing::missing ? "Bearer" : "Bearer error=\"invalid_token\"");
+        // A browser cannot send the token by itself: the page, which holds nothing, asks for it.
+        if (path == "/") show_page(reply);
         return true;
     }
     if (!is_open(path) && !token && !from_loopback) {
@@ -176,15 +226,19 @@ bool admin_server::refuse(const request& asked, bool from_loopback, response& re
             "Only health, readiness and metrics are answered beyond loopback\n");
         return true;
     }
-    const bool reads = asked.method() == http::verb::get || asked.method() == http::verb::head;
-    if (changes(path) ? asked.method() == http::verb::post : reads) return false;
+    const auto changing = changed_by(path);
+    if (changing ? asked.method() == *changing : reads(asked.method())) return false;
     say(reply, http::status::method_not_allowed, "text/plain", "Wrong method\n");
-    reply.set(http::field::allow, changes(path) ? "POST" : "GET, HEAD");
+    reply.set(http::field::allow, changing ? http::to_string(*changing) : beast::string_view("GET, HEAD"));
     return true;
 }
 
-void admin_server::show(std::string_view path, response& reply) {
-    if (path == "/healthz") {
+void admin_server::show(const request& asked, response& reply) {
+    const auto path = path_of(asked);
+    if (path == "/") {
+        reply.result(http::status::ok);
+        show_page(reply);
+    } else if (path == "/healthz") {
         say(reply, http::status::ok, "text/plain", "alive\n");
     } else if (path == "/readyz") {
         const bool ready = does_.ready();
@@ -194,12 +248,14 @@ void admin_server::show(std::string_view path, response& reply) {
         say(reply, http::status::ok, telemetry::prometheus_content_type, does_.metrics());
     } else if (path == "/status") {
         say(reply, http::status::ok, "application/json", does_.status());
+    } else if (path == "/history") {
+        say(reply, http::status::ok, "application/json", does_.history(since_of(asked)));
     } else if (path == "/drain") {
         to_drain_ = true;
         say(reply, http::status::ok, "application/json", "{\"result\": \"draining\"}\n");
     } else {
         say(reply, http::status::not_found, "text/plain",
-            "GET /healthz, /readyz, /metrics, /status; POST /reload, /drain\n");
+            "GET /, /healthz, /readyz, /metrics, /status, /history; POST /reload, /drain; PUT /log-level\n");
     }
 }
 
@@ -217,8 +273,10 @@ base::task<admin_server::response> admin_server::answer(request asked, bool from
             const auto problems = co_await does_.reload();
             say(reply, problems.empty() ? http::status::ok : http::status::unprocessable_entity, "application/json",
                 to_json(problems));
+        } else if (path_of(asked) == "/log-level") {
+            change_log_level(asked, reply);
         } else {
-            show(path_of(asked), reply);
+            show(asked, reply);
         }
     }
     reply.content_length(reply.body().size());

@@ -1,8 +1,8 @@
-// The admin port: health, readiness, metrics, status, reload, drain. Beast's own server side on the control thread, far
-// from the data path. What tells more than health and counts is answered to who has the token, or without one to
-// loopback, and only under a Host that a browser cannot be tricked into (DNS rebinding), and to no page of another
-// origin. However many connections somebody opens, the next one is served: who has kept the port waiting longest makes
-// room.
+// The admin port: health, readiness, metrics, status, history, the page, reload, drain, log level. Beast's own server
+// side on the control thread, far from the data path. What tells more than health and counts is answered to who has the
+// token, or without one to loopback, and only under a Host that a browser cannot be tricked into (DNS rebinding), and
+// to no page of another origin. However many connections somebody opens, the next one is served: who has kept the port
+// waiting longest makes room.
 #pragma once
 
 #include "auth/keys.hpp"
@@ -14,6 +14,7 @@
 #include <boost/beast/http/message.hpp>
 #include <boost/beast/http/string_body.hpp>
 
+#include <cstdint>
 #include <functional>
 #include <list>
 #include <memory>
@@ -32,6 +33,8 @@ struct admin_operations {
     std::function<void()> drain;                          // after the answer to who asked; may be more than once
     // Who may ask for more than health and counts; null: everyone on loopback.
     std::function<std::shared_ptr<const auth::service_keys>()> token = [] { return nullptr; };
+    // Samples after turn `since` (control::recorder), as JSON.
+    std::function<std::string(std::uint64_t since)> history = [](std::uint64_t) { return std::string("{}\n"); };
 };
 
 class admin_server {
@@ -55,7 +58,7 @@ private:
     base::task<> serve(base::tcp_socket socket);
     base::task<response> answer(request asked, bool from_loopback);
     bool refuse(const request& asked, bool from_loopback, response& reply) const;
-    void show(std::string_view path, response& reply);
+    void show(const request& asked, response& reply);
     bool believed(std::string_view host) const;
     bool from_elsewhere(const request& asked) const;
 

@@ -246,6 +246,14 @@ void health_prober::stop() {
     for (auto* each : tools_->connections) each->cancel();
 }
 
+std::map<std::array<std::string, 3>, std::string> health_prober::failures() const {
+    std::map<std::array<std::string, 3>, std::string> all;
+    for (const auto& [id, each] : subjects_)
+        if (!each->failure.empty())
+            all[{each->in.metrics->service(), each->in.metrics->deployment(), each->url}] = each->failure;
+    return all;
+}
+
 void health_prober::tell(const assembly::watched& of, const routing::deployment::change& what) const {
     const auto name = what.url + " of " + of.metrics->service() + "/" + of.metrics->deployment();
     switch (what.now) {

@@ -12,6 +12,7 @@
 #include "control/probe_judge.hpp"
 #include "upstream/connection.hpp"
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -42,6 +43,8 @@ public:
     void stop();
 
     std::size_t under_way() const { return probes_.inside(); }
+    // What was wrong with the last probe, of replicas where something was; by service, deployment and URL.
+    std::map<std::array<std::string, 3>, std::string> failures() const;
 
     // What probes share. It lives until the last of their frames is gone, which may be with the loop.
     struct equipment {

@@ -56,6 +56,7 @@ std::vector<std::string> keep_restart_only(config::settings& next, const config:
     keep(next.user, running.user, "/user");
     keep(next.limits.max_connections, running.limits.max_connections, "/limits/max_connections");
     keep(next.access_log, running.access_log, "/access_log");
+    keep(next.tracing, running.tracing, "/tracing");
     return changed;
 }
 
@@ -138,6 +139,8 @@ base::task<config::problems> reloader::reload_now(bool insist) {
     for (const auto& each : loaded.warnings) telemetry::log().warn("reload: {}", each);
     for (const auto& each : keys.warnings) telemetry::log().warn("reload: {}", each);
     for (const auto& each : material.alarms) telemetry::log().error("reload: {}", each);
+    if (next.log_level != running_.log_level)
+        telemetry::change_log_level(next.log_level, "the configuration has changed");
     running_ = std::move(next);
     names_.keep_only(running_);
     // Contexts before the snapshot that needs them; what a core is posted arrives in order.

@@ -115,6 +115,7 @@ result<void> read_connection(std::string_view value, connection_options& options
             switch (identify(option)) {
             case field_id::hop_by_hop: return {}; // dropped anyway
             case field_id::other: break;
+            case field_id::tracestate:
             case field_id::user_agent: break;
             default:
                 return fail(fault::bad_request, "Connection names a field that is not hop-by-hop (RFC 9110 7.6.1)");
@@ -199,6 +200,7 @@ field_id identify(std::string_view name) {
         {"forwarded", field_id::forwarding},
         {"x-real-ip", field_id::forwarding},
         {"connection", field_id::connection},
+        {"tracestate", field_id::tracestate},
         {"keep-alive", field_id::hop_by_hop},
         {"user-agent", field_id::user_agent},
         {"client-cert", field_id::forwarding}, // RFC 9440 2.4
@@ -371,7 +373,9 @@ result<void> request_head::note(const field& each) {
         expects_continue = true;
         return {};
     case field_id::client_request_id: client_request_id = each.value; return {};
-    case field_id::traceparent: traceparent = each.value; return {};
+    case field_id::traceparent: // said twice, it is not clear which (https://www.w3.org/TR/trace-context/, 3.2)
+        traceparent = traceparent.data() == nullptr ? each.value : std::string_view("-");
+        return {};
     case field_id::azureml_model_deployment:
         if (!forced_deployment.empty()) return fail(fault::bad_request, "More than one azureml-model-deployment");
         forced_deployment = each.value;

@@ -44,6 +44,7 @@ enum class field_id : std::uint8_t {
     request_id,  // X-Request-Id, X-MS-Request-Id: ours alone to say
     client_request_id,
     traceparent,
+    tracestate,
     transfer_encoding,
     transport_security, // Strict-Transport-Security: ours to say where it is set
     user_agent,

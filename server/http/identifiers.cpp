@@ -20,11 +20,20 @@ bool is_lower_hex(std::string_view text) {
 
 bool is_zero(std::string_view text) { return text.find_first_not_of('0') == std::string_view::npos; }
 
+constexpr std::size_t trace_parent_size = 55;
+
+// A later version may go on after a dash; ff is none (section 2.2.1).
 bool is_trace_parent(std::string_view text) {
-    return text.size() == 55 && text.substr(0, 3) == "00-" && text[35] == '-' && text[52] == '-' &&
+    if (text.size() < trace_parent_size) return false;
+    const auto version = text.substr(0, 2);
+    if (text.size() > trace_parent_size && (version == "00" || text[trace_parent_size] != '-')) return false;
+    return is_lower_hex(version) && version != "ff" && text[2] == '-' && text[35] == '-' && text[52] == '-' &&
            is_lower_hex(text.substr(3, 32)) && is_lower_hex(text.substr(36, 16)) && is_lower_hex(text.substr(53, 2)) &&
            !is_zero(text.substr(3, 32)) && !is_zero(text.substr(36, 16));
 }
+
+// The lower four flags: 1 sampled, 2 the trace id is random.
+unsigned flags_of(char digit) { return static_cast<unsigned>(digits.find(digit)); }
 
 } // namespace
 
@@ -57,7 +66,13 @@ trace_parent identifier_source::continue_trace(std::string_view from_client) {
     trace_parent made;
     made.size = made.bytes.size();
     if (is_trace_parent(from_client)) {
+        made.continued = true;
+        const bool known = from_client.starts_with("00");
+        from_client = from_client.substr(0, trace_parent_size);
         std::copy(from_client.begin(), from_client.end(), made.bytes.begin());
+        if (known) return made;
+        made.bytes[0] = made.bytes[1] = made.bytes[53] = '0';
+        made.bytes[54] = digits[flags_of(made.bytes[54]) & 3];
         return made;
     }
     char* out = made.bytes.data();
@@ -69,6 +84,20 @@ trace_parent identifier_source::continue_trace(std::string_view from_client) {
     out = write_hex(out, random_() | 1, 16);
     literal("-00");
     return made;
+}
+
+span_id identifier_source::make_span_id() {
+    span_id made;
+    made.size = made.bytes.size();
+    write_hex(made.bytes.data(), random_() | 1, 16);
+    return made;
+}
+
+bool trace_parent::sampled() const { return size != 0 && (flags_of(bytes[54]) & 1) != 0; }
+
+void trace_parent::record_below(const span_id& id) {
+    std::copy(id.bytes.begin(), id.bytes.end(), bytes.begin() + 36);
+    bytes[54] = digits[flags_of(bytes[54]) | 1];
 }
 
 client_id clean_client_id(std::string_view from_client) {

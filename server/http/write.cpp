@@ -1,5 +1,7 @@
 #include "http/write.hpp"
 
+#include "http/trace_state.hpp"
+
 #include <charconv>
 #include <cstring>
 
@@ -119,8 +121,10 @@ void write_request_head(base::buffer& out, const request_head& head, const repli
     to.text(head.query);
     to.line(" HTTP/1.1\r\nHost: ", host);
     passed_on fields(to);
+    bool has_state = false;
     for (const auto& each : head.fields) {
         switch (each.id) {
+        case field_id::tracestate: has_state = true; continue;
         case field_id::authorization:
             if (from.authorization) break;
             continue;
@@ -150,6 +154,10 @@ void write_request_head(base::buffer& out, const request_head& head, const repli
     to.line("X-Request-Id: ", identity.id.view());
     if (identity.client.size != 0) to.line("x-ms-client-request-id: ", identity.client.view());
     to.line("traceparent: ", identity.trace.view());
+    if (has_state && identity.trace.continued) { // another trace's state means nothing
+        const auto state = read_trace_state(head.fields, head.nominated);
+        if (state.size != 0) to.line("tracestate: ", state.view());
+    }
     const bool has_meaning = head.verb == method::post || head.verb == method::put || head.verb == method::patch;
     write_framing(to, head.body, has_meaning); // RFC 9110 8.6
     to.text("\r\n");

@@ -3,6 +3,7 @@
 #include "base/frame_memory.hpp"
 #include "http/reply.hpp"
 #include "proxy/proxy_header.hpp"
+#include "telemetry/log.hpp"
 #include "tls/client_trust.hpp"
 
 #include <openssl/ssl.h>
@@ -312,9 +313,11 @@ private:
                 side_.certificate = base::make_in_frame<std::string>(tls::forwarded_certificate(shown));
             co_return true;
         }
-        on.metrics.handshake_failed(evicted_    ? telemetry::handshake_failure::evicted
-                                    : timed_out ? telemetry::handshake_failure::timeout
-                                                : reason_of(outcome));
+        const auto why = evicted_    ? telemetry::handshake_failure::evicted
+                         : timed_out ? telemetry::handshake_failure::timeout
+                                     : reason_of(outcome);
+        on.metrics.handshake_failed(why);
+        telemetry::log().debug("client {}: no TLS with it: {}", side_.address, telemetry::to_string(why));
         if (outcome == tls::handshake_outcome::plain_http) {
             const auto told = http::plain_http_on_tls_reply(on.date());
             ::send(stream.socket().native_handle(), told.data(), told.size(), MSG_NOSIGNAL | MSG_DONTWAIT);

@@ -86,6 +86,7 @@ base::task<> core::tick() {
         wheel.advance(std::chrono::duration_cast<std::chrono::milliseconds>(now - beginning));
         write_date();
         if (log != nullptr) log->flush();
+        if (traces != nullptr) traces->flush();
         if (now >= next_sweep) {
             pool.sweep(now);
             base::block_store::release_unused();

@@ -16,6 +16,8 @@
 #include "telemetry/access_log.hpp"
 #include "telemetry/core_metrics.hpp"
 #include "telemetry/log.hpp"
+#include "telemetry/recent_errors.hpp"
+#include "telemetry/trace_log.hpp"
 #include "tls/openssl_ptr.hpp"
 #include "upstream/pool.hpp"
 
@@ -136,6 +138,7 @@ public:
     upstream::pool pool;
     auth::token_cache tokens;
     telemetry::core_metrics metrics;
+    telemetry::recent_errors errors;
     std::shared_ptr<telemetry::service_metrics> unmatched;
     std::shared_ptr<held_bodies> held;
     std::size_t copies = 0; // of mirrored traffic, under way
@@ -143,6 +146,7 @@ public:
     // From this number on they are kept for files and the admin port. Set before run().
     int most_replica_descriptors = std::numeric_limits<int>::max();
     telemetry::access_log::channel* log;
+    telemetry::trace_log::channel* traces = nullptr; // null: nothing is traced. Set before run(); outlives the core
 
     // Scratch of the exchange that is running right now; nothing in them survives a co_await.
     http::request_head request;

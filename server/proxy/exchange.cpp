@@ -231,19 +231,30 @@ task<result<void>> exchange<Stream>::reach_replica() {
     const auto ec = co_await replica_->open(where, core_.buffers);
     const bool timed_out = replica_reading_.fired();
     replica_reading_.disarm();
-    now_.connecting += clock::now() - began;
-    if (const auto why = given_up(); why.kind != fault::none) co_return why;
-    if (timed_out) co_return fail(fault::connect_timeout);
+    const auto took = clock::now() - began;
+    now_.connecting += took;
+    const auto why = connect_failure(ec, timed_out);
+    if (trace_) add_stage(telemetry::stage::connect, began, began + took, why.kind);
+    if (why.kind != fault::none) co_return why;
+    co_return result<void>{};
+}
+
+// None if the connection is there.
+template <class Stream>
+failure exchange<Stream>::connect_failure(error_code ec, bool timed_out) const {
+    if (const auto why = given_up(); why.kind != fault::none) return why;
+    if (timed_out) return fail(fault::connect_timeout);
+    if (ec && telemetry::log().should_log(spdlog::level::debug))
+        telemetry::log().debug("replica {}: cannot connect: {}", slot_.where().url, ec.message());
     const bool own_fault =
         ec == boost::system::errc::too_many_files_open || ec == boost::system::errc::no_buffer_space ||
         ec == boost::system::errc::too_many_files_open_in_system || ec == boost::system::errc::address_not_available;
     if (own_fault) {
         auto why = fail(fault::overloaded, "it is out of file descriptors or local ports; see its log");
         why.retry_after = 1;
-        co_return why;
+        return why;
     }
-    if (ec) co_return fail(fault::connect_failed);
-    co_return result<void>{};
+    return ec ? fail(fault::connect_failed) : failure{};
 }
 
 // Sends the head with the first of the body; the rest of it follows by itself, while the reply is already awaited.
@@ -258,6 +269,7 @@ task<result<void>> exchange<Stream>::dispatch() {
         now_.expects_continue = false;
     }
     error_code ec;
+    if (trace_) begin_model();
     const auto bytes = out_.readable();
     const auto sent = replica_->write_now(bytes, ec);
     now_.sent = !ec || sent != 0;
@@ -367,20 +379,21 @@ void exchange<Stream>::record(const failure& why) {
     metrics.bytes_in.add(now_.bytes_in);
     metrics.bytes_out.add(now_.bytes_out);
     if (kind == fault::client_gone) metrics.client_gone.add();
+    if (kind != fault::none || status >= 500) remember(kind, status, ended);
     if (now_.reply_begun != clock::time_point{}) {
         metrics.time_to_first_byte.observe(now_.reply_begun - now_.head_read);
         metrics.overhead.observe(
             (now_.sent_at - now_.head_read - now_.collecting - now_.queued - now_.connecting - now_.tried_in_vain) +
             (now_.reply_begun - now_.reply_seen));
     }
-    if (core_.log == nullptr) return;
+    if (core_.log == nullptr && !trace_) return;
 
     const std::string_view kept = kept_;
     telemetry::access_record line;
     line.ts = now_.began_at;
     line.request_id = identity_.id.view();
     line.client_request_id = identity_.client.view();
-    line.trace_id = identity_.trace.size != 0 ? identity_.trace.view().substr(3, 32) : std::string_view{};
+    line.trace_id = identity_.trace.size != 0 ? identity_.trace.trace() : std::string_view{};
     line.client_ip = now_.addresses.substr(0, now_.addresses.find(','));
     line.method = kept.substr(0, now_.method_size);
     line.path = kept.substr(now_.method_size, now_.path_size);
@@ -404,7 +417,22 @@ void exchange<Stream>::record(const failure& why) {
     if (Stream::is_tls) line.resumed = client_.resumed;
     line.user_agent = kept.substr(now_.method_size + now_.path_size);
     line.auth = now_.auth;
-    core_.log->write(line);
+    if (trace_) record_trace(line, ended);
+    if (core_.log != nullptr) core_.log->write(line);
+}
+
+// For the operator's page: only what has failed comes here.
+template <class Stream>
+void exchange<Stream>::remember(fault kind, unsigned status, clock::time_point ended) {
+    telemetry::failed_request one;
+    one.at = now_.began_at + std::chrono::duration_cast<std::chrono::system_clock::duration>(ended - now_.began);
+    one.fault = kind;
+    one.status = static_cast<std::uint16_t>(status);
+    one.request_id = decltype(one.request_id)(identity_.id.view());
+    if (now_.service != nullptr) one.service = decltype(one.service)(now_.service->name);
+    if (now_.target != nullptr) one.deployment = decltype(one.deployment)(now_.target->name);
+    one.replica = decltype(one.replica)(replica_name_);
+    core_.errors.add(one);
 }
 
 } // namespace scoregate::proxy
@@ -413,6 +441,7 @@ void exchange<Stream>::record(const failure& why) {
 #include "proxy/exchange_reply.ipp"
 #include "proxy/exchange_retry.ipp"
 #include "proxy/exchange_slot.ipp"
+#include "proxy/exchange_trace.ipp"
 #include "proxy/exchange_upload.ipp"
 #include "proxy/exchange_wait.ipp"
 #include "proxy/exchange_watch.ipp"

@@ -82,11 +82,13 @@ private:
     base::task<base::result<bool>> read_head();
     base::task<base::result<void>> send_own_reply();
     base::task<base::result<void>> reach_replica();
+    base::failure connect_failure(base::error_code, bool timed_out) const;
     base::task<base::result<void>> dispatch();
     void send_copy_of(std::string_view body);
     base::task<> answer(base::failure why);
     void drop_buffered_body();
     void record(const base::failure& why);
+    void remember(base::fault kind, unsigned status, clock::time_point ended);
 
     // What it is for, and whether it may be (exchange_decide.ipp).
     base::result<void> decide();
@@ -121,6 +123,17 @@ private:
     base::failure final_word(const base::failure& why) const;
     base::result<bool> keep_reply();
     void drop_request();
+
+    // Its spans, where it is traced (exchange_trace.ipp).
+    void begin_trace();
+    void name_trace(const routing::destination& to);
+    telemetry::stage_span& add_stage(telemetry::stage what, clock::time_point began, clock::time_point ended,
+                                     base::fault why);
+    void renew_model_id();
+    void begin_model();
+    telemetry::stage_span* last_model();
+    void end_model(const base::failure& why);
+    void record_trace(const telemetry::access_record& line, clock::time_point ended);
 
     // Waits for the sockets (exchange_wait.ipp). The first: until the client's has something, without what is not
     // needed meanwhile.
@@ -193,6 +206,7 @@ private:
     base::buffer copied_head_;   // of a request that is to be copied to now_.mirror
     std::unique_ptr<upstream::connection> replica_;
     http::request_identity identity_;
+    std::unique_ptr<telemetry::trace> trace_; // null: not traced, as most are
     http::body_decoder request_body_, reply_body_;
     std::string addresses_;           // the client's and its proxies', where a trusted one has told them
     std::string own_reply_;           // health, redirect, preflight: answered without a replica

@@ -70,6 +70,7 @@ result<void> exchange<Stream>::decide() {
         now_.status = 200;
         return {};
     }
+    if (core_.traces != nullptr) begin_trace();
     now_.service = snapshot_->named_by(head);
     if (now_.service != nullptr) {
         now_.metrics = now_.service->metrics.get();
@@ -88,6 +89,7 @@ result<void> exchange<Stream>::decide() {
     }
     const auto to = snapshot_->find(head);
     if (!to) return to.error();
+    if (trace_) name_trace(*to);
     if (head.verb == http::method::options) return answer_preflight(head, *to->by);
     if (const auto allowed = authorise(head); !allowed) return allowed.error();
     if (const auto in_time = check_rate(); !in_time) return in_time.error();

@@ -65,6 +65,7 @@ result<bool> exchange<Stream>::find_reply() {
     if (now_.turned_away) {
         now_.reply_seen = clock::now();
         now_.scanned = 0;
+        if (trace_) last_model()->status = head.status;
         return true;
     }
     now_.model_status = head.status;

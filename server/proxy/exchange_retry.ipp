@@ -29,6 +29,7 @@ void exchange<Stream>::begin_try() {
     now_.sent = now_.was_reset = now_.replica_write_failed = now_.request_whole = false;
     now_.replica_reusable = true;
     replica_name_ = std::string_view(slot_.where().url);
+    if (trace_ && now_.attempts > 1) renew_model_id();
     // What has been waited for is known: the first try needs no look at the clock for the age of a connection.
     const auto spent = now_.collecting + now_.queued + now_.connecting + now_.tried_in_vain;
     replica_ = now_.wants_new_connection ? nullptr : core_.pool.take(slot_.where().id, now_.head_read + spent);
@@ -42,6 +43,7 @@ task<result<bool>> exchange<Stream>::try_again(failure why) {
     replica_reading_.disarm();
     if (const auto gone = given_up(); gone.kind != fault::none) co_return why.kind != fault::none ? why : gone;
     const auto next = next_try(why);
+    if (trace_) end_model(why);
     if (next.where == try_at::nowhere) co_return final_word(why);
     if (next.where == try_at::another_replica) {
         const bool granted = co_await move_elsewhere(why);
@@ -120,6 +122,7 @@ template <class Stream>
 result<bool> exchange<Stream>::keep_reply() {
     now_.turned_away = false;
     now_.replayable = false;
+    if (trace_) last_model()->end = {}; // it goes on
     const auto found = find_reply();
     if (!found) return found.error();
     return false;

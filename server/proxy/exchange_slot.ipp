@@ -27,9 +27,15 @@ task<result<void>> exchange<Stream>::wait_for_slot() {
     now_.queued += waited;
     metrics().queue_wait.observe(waited);
     if (granted) slot_ = place_.take();
-    if (const auto why = given_up(); why.kind != fault::none) {
+    const auto gone = given_up();
+    if (trace_)
+        add_stage(telemetry::stage::queue, began, began + waited,
+                  gone.kind != fault::none ? gone.kind
+                  : granted                ? fault::none
+                                           : fault::queue_timeout);
+    if (gone.kind != fault::none) {
         slot_.release();
-        co_return why;
+        co_return gone;
     }
     if (!granted) co_return refuse_for_now(fault::queue_timeout);
     co_return result<void>{};
@@ -65,6 +71,7 @@ routing::outcome exchange<Stream>::outcome_of(const failure& why) const {
 template <class Stream>
 void exchange<Stream>::leave_replica(const failure& why) {
     const auto what = outcome_of(why);
+    if (trace_) end_model(why);
     if (!replica_) return slot_.release(what);
     replica_reading_.disarm();
     const bool clean = now_.reply_complete && now_.replica_reusable && now_.request_whole && reply_.empty();

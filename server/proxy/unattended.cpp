@@ -20,7 +20,14 @@ namespace asio = boost::asio;
 using clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds probe_timeout{2000}, between_probes{1000};
+constexpr std::chrono::seconds between_complaints{10};
 constexpr std::size_t most_junk = 2 << 20; // bytes of a reply that is no HTTP, or of heads; a head may have 1 MiB
+
+// Of replicas that do not end what was given up: without a cap there may be thousands at once.
+std::optional<std::uint64_t> may_complain() {
+    static thread_local telemetry::rate_limited limit(between_complaints);
+    return limit.allow(clock::now());
+}
 
 class unattended : public unattended_request {
 protected:
@@ -92,9 +99,12 @@ protected:
     task<> wait_until_it_answers() {
         metrics().abandon_expired.add();
         const std::string url = work_.slot.where().url;
-        telemetry::log().warn("replica {} has not ended a request that was given up {} ms ago; it gets no other one in "
-                              "its place until it answers a GET",
-                              url, settings().abandon_max.count());
+        const auto hidden = may_complain();
+        if (hidden)
+            telemetry::log().warn(
+                "replica {} has not ended a request that was given up {} ms ago; it gets no other one "
+                "in its place until it answers a GET ({} more like it)",
+                url, settings().abandon_max.count(), *hidden);
         for (;;) {
             const auto answer = co_await probe();
             if (answer == probed::answers) break;
@@ -102,7 +112,7 @@ protected:
             pause_.expires_after(between_probes);
             co_await pause_.async_wait(awaited);
         }
-        telemetry::log().info("replica {} answers again", url);
+        if (hidden) telemetry::log().info("replica {} answers again", url);
     }
 
     // What a whole reply says of its replica.

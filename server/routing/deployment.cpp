@@ -94,6 +94,8 @@ void deployment::update(std::vector<replica_settings> wanted, const admission& a
                                                          std::move(server), 0, std::move(each.unix_path)});
             }
             same->server->current = same.get();
+            if (std::exchange(same->server->reachable, same->reachable()) != same->reachable())
+                same->server->turned = std::chrono::system_clock::now();
             const bool by_probes =
                 same->server->standing == standing::starting || same->server->standing == standing::unready;
             if (by_probes && !allowed.probed) become(*same->server, standing::ready);
@@ -375,6 +377,7 @@ bool deployment::may_eject(const model_server& one) const {
 void deployment::become(model_server& one, standing next) {
     const auto before = std::exchange(one.standing, next);
     if (before == next) return;
+    if (before == standing::ready || next == standing::ready) one.turned = std::chrono::system_clock::now();
     one.since.reset();
     one.failures = 0;
     one.trial = 0;
@@ -493,12 +496,18 @@ deployment::state deployment::look() const {
     const std::lock_guard lock(mutex_);
     state all;
     for (const auto& each : replicas_)
-        all.replicas.push_back({each->url, each->reachable(), each->server->in_flight, each->server->standing});
+        all.replicas.push_back(
+            {each->url, each->reachable(), each->server->in_flight, each->server->standing, each->server->turned});
     for (const auto& each : removed_)
         if (each->server->current == nullptr) all.leaving += each->slots;
     all.queued = waiting_.size();
     if (allowed_.slots_per_replica) all.slots = std::uint64_t{*allowed_.slots_per_replica} * usable_;
     return all;
+}
+
+std::size_t deployment::waiting() const {
+    const std::lock_guard lock(mutex_);
+    return waiting_.size();
 }
 
 } // namespace scoregate::routing

@@ -82,12 +82,14 @@ struct model_server {
     replica* current = nullptr; // of the configuration in force; null: a reload removed it
 
     routing::standing standing = routing::standing::ready;
-    bool answered = false;  // since the prober asked last
-    unsigned failures = 0;  // in a row
-    unsigned ejections = 0; // not yet forgotten
-    unsigned trials = 0;    // of half-open times so far
-    unsigned trial = 0;     // the one under way; 0: none
-    unsigned handicap = 1;  // its requests in flight count so many times when the least busy is looked for
+    bool reachable = true;
+    std::chrono::system_clock::time_point turned = std::chrono::system_clock::now(); // see replica_state::since
+    bool answered = false;                                                           // since the prober asked last
+    unsigned failures = 0;                                                           // in a row
+    unsigned ejections = 0;                                                          // not yet forgotten
+    unsigned trials = 0;                                                             // of half-open times so far
+    unsigned trial = 0;                                                              // the one under way; 0: none
+    unsigned handicap = 1; // its requests in flight count so many times when the least busy is looked for
     // What advance() waits for: the end of an ejection, of a slow start, or the time that makes ejections forgotten.
     // Empty: advance() begins to count.
     std::optional<std::chrono::steady_clock::time_point> since;
@@ -253,6 +255,8 @@ public:
         bool resolved;
         unsigned in_flight;
         routing::standing standing = routing::standing::ready;
+        // When it came, became ready, ceased to be that, or its name began or ceased to resolve: the last of them.
+        std::chrono::system_clock::time_point since{};
         bool usable() const { return resolved && (standing == standing::ready || standing == standing::half_open); }
     };
     struct state {
@@ -262,6 +266,7 @@ public:
         std::optional<std::uint64_t> slots; // on replicas that may be used; null: no cap
     };
     state look() const;
+    std::size_t waiting() const; // as look().queued, for less
     // Adds the ids of the replicas that may get new requests: of which idle connections are worth keeping.
     void add_ids(std::unordered_set<std::uint64_t>& to) const;
 

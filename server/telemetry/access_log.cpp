@@ -1,14 +1,18 @@
 #include "telemetry/access_log.hpp"
 
+#include "config/forms.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <csignal>
+#include <random>
 #include <system_error>
 #include <utility>
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,6 +27,7 @@ std::string error_text(int code) { return std::generic_category().message(code);
 // O_NONBLOCK: a FIFO without a reader is an error at once rather than a start that hangs.
 int open_output(const std::string& path) {
     if (path == "-") return STDOUT_FILENO;
+    if (config::is_syslog(path)) return open_syslog(path);
     return ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
 }
 
@@ -40,7 +45,9 @@ boost::system::result<std::unique_ptr<access_log>, std::string> access_log::open
 
 access_log::access_log(options wanted, int fd) : options_(std::move(wanted)) {
     use(fd);
-    for (unsigned core = 0; core < options_.cores; ++core) channels_.emplace_back(*this);
+    if (config::is_syslog(options_.path)) syslog_.emplace(options_.path, options_.facility);
+    std::random_device seeds;
+    for (unsigned core = 0; core < options_.cores; ++core) channels_.emplace_back(*this, seeds());
     // Signals are for the main thread; and with SIGPIPE blocked a closed pipe is an error like any other.
     sigset_t all, before;
     sigfillset(&all);
@@ -91,6 +98,12 @@ std::uint64_t access_log::dropped() const {
     return sum;
 }
 
+std::uint64_t access_log::left_out() const {
+    std::uint64_t sum = 0;
+    for (const auto& each : channels_) sum += each.left_out_.value();
+    return sum;
+}
+
 void access_log::run() {
     std::vector<block> taken;
     std::unique_lock lock(mutex_);
@@ -120,6 +133,45 @@ void access_log::run() {
 }
 
 void access_log::write(std::string_view text) {
+    if (syslog_)
+        send_lines(text);
+    else
+        write_lines(text);
+}
+
+// Each as a datagram of its own, without its newline (RFC 5426, 3.1).
+void access_log::send_lines(std::string_view text) {
+    while (!text.empty()) {
+        const auto line = text.substr(0, text.find('\n'));
+        if (::send(fd_, line.data(), line.size(), MSG_NOSIGNAL) < 0) {
+            if (errno == EINTR) continue;
+            if (errno == EAGAIN) {
+                if (wait_until_writable()) continue;
+                break; // it is time to end
+            }
+            last_error_ = errno;
+            write_errors_.add();
+            if (errno != EMSGSIZE && find_daemon_again()) continue;
+            lost_.add();
+        }
+        text.remove_prefix(line.size() + 1);
+    }
+    lost_.add(lines_in(text));
+}
+
+// A daemon that has been started anew has another socket, and the old one refuses. Looked for once a second.
+bool access_log::find_daemon_again() {
+    const auto now = clock::now();
+    if (now - daemon_sought_ < std::chrono::seconds{1}) return false;
+    daemon_sought_ = now;
+    const int fd = open_output(options_.path);
+    if (fd < 0) return false;
+    ::close(fd_);
+    use(fd);
+    return true;
+}
+
+void access_log::write_lines(std::string_view text) {
     // A poll that says "writable" promises no more than PIPE_BUF bytes of a pipe that blocks, as an inherited stdout
     // does.
     const std::size_t most = file_ ? text.size() : PIPE_BUF;
@@ -163,8 +215,9 @@ void access_log::open_again() {
     if (options_.path == "-") return;
     const int fd = open_output(options_.path);
     if (fd < 0) {
-        log().error("cannot reopen the access log {}: {}; still writing to the old file", options_.path,
-                    error_text(errno));
+        log().error("cannot reopen the access log {}: {}; still writing to the old file: mend its folder and send "
+                    "SIGUSR1 again",
+                    options_.path, error_text(errno));
         return;
     }
     ::close(fd_);
@@ -179,14 +232,23 @@ void access_log::report() {
     reported_ = now_lost + failed;
     log().error("access log {}: {} lines lost since the start: {}", options_.path, now_lost,
                 failed ? "writing failed " + std::to_string(failed) + " times, last: " + error_text(last_error_)
-                       : "the output does not keep up");
+                       : "the output does not keep up: a faster place, or access_log.sample_successes, loses none");
 }
 
-access_log::channel::channel(access_log& log) : log_(log) { text_.reserve(block_room); }
+access_log::channel::channel(access_log& log, std::uint64_t seed)
+    : log_(log), successes_(log.options_.sample_successes, seed) {
+    text_.reserve(block_room);
+}
 
 void access_log::channel::write(const access_record& record) {
+    const auto& wanted = log_.options_;
+    if (succeeded(record) && record.duration < wanted.slow && !successes_.keep()) return left_out_.add();
     if (full_) return dropped_.add();
-    append_json(text_, record);
+    if (log_.syslog_) log_.syslog_->append(text_, record.ts, let_down(record));
+    if (wanted.format == config::log_format::text)
+        append_text(text_, record);
+    else
+        append_json(text_, record);
     if (text_.size() >= block_size) hand_over_whole();
 }
 

@@ -5,9 +5,12 @@
 // bytes are with the writer; every line is either written whole or counted as dropped.
 #pragma once
 
+#include "config/model.hpp"
 #include "telemetry/access_record.hpp"
 #include "telemetry/counter.hpp"
 #include "telemetry/log.hpp"
+#include "telemetry/sampler.hpp"
+#include "telemetry/syslog.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -17,6 +20,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -31,9 +35,15 @@ public:
     class channel;
 
     struct options {
-        std::string path{}; // "-": stdout; else a file appended to (0640 when new) or a FIFO with a reader
+        // "-": stdout; a syslog daemon as in config::access_log; else a file appended to (0640 when new) or a FIFO with
+        // a reader
+        std::string path{};
         unsigned cores = 1;
         std::size_t max_pending = std::size_t{8} << 20; // bytes per core
+        config::log_format format = config::log_format::json;
+        std::uint32_t sample_successes = 1;                              // one in so many is written
+        std::chrono::nanoseconds slow = std::chrono::nanoseconds::max(); // what takes as long is written always
+        config::log_facility facility = config::log_facility::local0;    // of messages to syslog
     };
 
     // Opens the output and starts the writer. The error is a sentence that names the path.
@@ -46,7 +56,8 @@ public:
     channel& at(unsigned core) { return channels_[core]; }
 
     // SIGUSR1: blocks not yet taken by the writer go to a newly opened file of the same path. If that cannot be opened
-    // the old one is kept and the log says so. Nothing to do for stdout. Any thread; returns at once.
+    // the old one is kept and the log says so. Nothing to do for stdout. Any thread; returns at once. A syslog daemon
+    // that was started anew is found without it.
     void reopen();
 
     // Writes out everything, also what channels still hold; the cores must have ended. What an output
@@ -56,6 +67,8 @@ public:
     // Lines lost and writes failed since the start; any thread.
     std::uint64_t dropped() const;
     std::uint64_t write_errors() const { return write_errors_.value(); }
+    // Requests that options::sample_successes left out; any thread.
+    std::uint64_t left_out() const;
 
 private:
     using clock = std::chrono::steady_clock;
@@ -68,13 +81,17 @@ private:
     access_log(options, int fd);
     void run();
     void write(std::string_view);
+    void write_lines(std::string_view);
+    void send_lines(std::string_view);
     bool wait_until_writable();
     void open_again();
+    bool find_daemon_again();
     void report();
     void use(int fd);
 
     options options_;
-    std::deque<channel> channels_; // never moved: cores hold references
+    std::optional<syslog_header> syslog_; // exactly where lines are messages to a daemon
+    std::deque<channel> channels_;        // never moved: cores hold references
 
     std::mutex mutex_; // held for moving a block, never during I/O
     std::condition_variable wake_;
@@ -85,8 +102,9 @@ private:
 
     // The writer's own, but for the counters.
     int fd_ = -1;
-    bool file_ = false; // a regular file: a write never waits for a reader
-    bool torn_ = false; // what was written last ends inside a line that was given up
+    bool file_ = false;                 // a regular file: a write never waits for a reader
+    clock::time_point daemon_sought_{}; // after a failed message, which is often the first to an earlier daemon
+    bool torn_ = false;                 // what was written last ends inside a line that was given up
     int last_error_ = 0;
     counter lost_; // lines
     counter write_errors_;
@@ -98,9 +116,10 @@ private:
 // One core's end. Its thread only.
 class alignas(64) access_log::channel {
 public:
-    explicit channel(access_log& log);
+    channel(access_log& log, std::uint64_t seed);
 
-    // No lock, no system call; memory only when the block grows. Every 32 KiB the block is handed over.
+    // No lock, no system call; memory only when the block grows. Every 32 KiB the block is handed over. What sampling
+    // leaves out is not even formatted.
     void write(const access_record&);
 
     // The core's tick (every 50 ms or so): hands over what there is, unless the writer still has a block of ours; then
@@ -113,6 +132,8 @@ private:
     bool hand_over(std::size_t most_pending); // false: the writer has more than that of ours
 
     access_log& log_;
+    sampler successes_;
+    counter left_out_;
     std::string text_;
     bool full_ = false; // a whole block could not be handed over: drop until a tick finds room
     counter dropped_;

@@ -45,10 +45,19 @@ char* put(char* at, std::string_view text) {
 
 char* put_code_unit(char* at, unsigned value) {
     constexpr std::string_view digits = "0123456789abcdef";
-    at = put(at, "\\u00");
-    *at++ = digits[value >> 4];
-    *at++ = digits[value & 15];
+    at = put(at, "\\u");
+    for (int shift = 12; shift >= 0; shift -= 4) *at++ = digits[value >> shift & 15];
     return at;
+}
+
+// What some viewers of text end a line at, or turn its order around by: U+2028..202E, U+2066..2069. `sequence` is
+// well-formed. 0: none of them.
+unsigned acts_on_lines(std::string_view sequence) {
+    if (sequence.size() != 3 || sequence[0] != '\xe2') return 0;
+    const auto second = static_cast<unsigned char>(sequence[1]), third = static_cast<unsigned char>(sequence[2]);
+    if (second == 0x80 && third >= 0xa8 && third <= 0xae) return 0x2000u + third - 0x80;
+    if (second == 0x81 && third >= 0xa6 && third <= 0xa9) return 0x2040u + third - 0x80;
+    return 0;
 }
 
 // Whether eight bytes are all plain.
@@ -94,12 +103,20 @@ char* put_escaped(char* at, std::string_view text) {
             used = 1;
         } else if (c == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0) {
             at = put_code_unit(at, static_cast<unsigned char>(text[1])); // C1 controls: some terminals act on them
+        } else if (const auto unit = acts_on_lines(text.substr(0, used)); unit != 0) {
+            at = put_code_unit(at, unit);
         } else {
             at = put(at, text.substr(0, used));
         }
         text.remove_prefix(used);
     }
     return at;
+}
+
+// With zeros in front.
+char* put_digits(char* at, unsigned value, int width) {
+    for (int i = width; i-- > 0; value /= 10) at[i] = static_cast<char>('0' + value % 10);
+    return at + width;
 }
 
 // `2026-01-31T12:00:00.000Z`. A core writes thousands of lines a second and only the milliseconds differ.
@@ -116,21 +133,17 @@ char* put_timestamp(char* at, std::chrono::system_clock::time_point when) {
         const auto day = floor<days>(now);
         const year_month_day date{day};
         const hh_mm_ss time{now - day};
-        const auto digits = [](char* to, unsigned value, int width) {
-            for (int i = width; i-- > 0; value /= 10) to[i] = static_cast<char>('0' + value % 10);
-            return to + width;
-        };
-        char* to = digits(cached.text, static_cast<unsigned>(static_cast<int>(date.year())), 4);
+        char* to = put_digits(cached.text, static_cast<unsigned>(static_cast<int>(date.year())), 4);
         *to++ = '-';
-        to = digits(to, static_cast<unsigned>(date.month()), 2);
+        to = put_digits(to, static_cast<unsigned>(date.month()), 2);
         *to++ = '-';
-        to = digits(to, static_cast<unsigned>(date.day()), 2);
+        to = put_digits(to, static_cast<unsigned>(date.day()), 2);
         *to++ = 'T';
-        to = digits(to, static_cast<unsigned>(time.hours().count()), 2);
+        to = put_digits(to, static_cast<unsigned>(time.hours().count()), 2);
         *to++ = ':';
-        to = digits(to, static_cast<unsigned>(time.minutes().count()), 2);
+        to = put_digits(to, static_cast<unsigned>(time.minutes().count()), 2);
         *to++ = ':';
-        to = digits(to, static_cast<unsigned>(time.seconds().count()), 2);
+        to = put_digits(to, static_cast<unsigned>(time.seconds().count()), 2);
         *to++ = '.';
         cached.when = now;
     }
@@ -144,6 +157,23 @@ char* put_timestamp(char* at, std::chrono::system_clock::time_point when) {
 }
 
 constexpr std::size_t longest_number = std::numeric_limits<std::uint64_t>::digits10 + 1 + 4; // and ".000"
+
+char* put_number(char* at, std::uint64_t value) {
+    if (value >= 10) return std::to_chars(at, at + longest_number, value).ptr;
+    *at++ = static_cast<char>('0' + value);
+    return at;
+}
+
+// With three decimals.
+char* put_milliseconds(char* at, nanoseconds value) {
+    const auto micros = static_cast<std::uint64_t>(std::max<std::int64_t>(value.count() / 1000, 0));
+    at = put_number(at, micros / 1000);
+    *at++ = '.';
+    *at++ = static_cast<char>('0' + micros / 100 % 10);
+    *at++ = static_cast<char>('0' + micros / 10 % 10);
+    *at++ = static_cast<char>('0' + micros % 10);
+    return at;
+}
 
 // `,"name":`, ready to be copied.
 template <std::size_t Size>
@@ -184,7 +214,7 @@ public:
     template <std::size_t Size>
     void number(const std::array<char, Size>& key, std::uint64_t value) {
         begin(key);
-        digits(value);
+        at_ = put_number(at_, value);
     }
     template <std::size_t Size>
     void known_number(const std::array<char, Size>& key, std::uint64_t value) {
@@ -193,12 +223,7 @@ public:
     template <std::size_t Size>
     void milliseconds(const std::array<char, Size>& key, nanoseconds value) {
         begin(key);
-        const auto micros = static_cast<std::uint64_t>(std::max<std::int64_t>(value.count() / 1000, 0));
-        digits(micros / 1000);
-        *at_++ = '.';
-        *at_++ = static_cast<char>('0' + micros / 100 % 10);
-        *at_++ = static_cast<char>('0' + micros / 10 % 10);
-        *at_++ = static_cast<char>('0' + micros % 10);
+        at_ = put_milliseconds(at_, value);
     }
     template <std::size_t Size>
     void milliseconds(const std::array<char, Size>& key, std::optional<nanoseconds> value) {
@@ -222,29 +247,153 @@ private:
         std::memcpy(at_, key.data(), Size);
         at_ += Size;
     }
-    void digits(std::uint64_t value) {
-        if (value < 10)
-            *at_++ = static_cast<char>('0' + value);
-        else
-            at_ = std::to_chars(at_, at_ + longest_number, value).ptr;
+
+    char* at_;
+};
+
+// The fields of a line for eyes, without looking at the room: see `room_for`.
+class text_line {
+public:
+    explicit text_line(char* at) : at_(at) {}
+
+    void raw(std::string_view text) { at_ = put(at_, text); }
+    void item(std::string_view text) { at_ = text.empty() ? put(at_, "-") : put_escaped(at_, text); }
+    void number(std::uint64_t value) { at_ = put_number(at_, value); }
+    void digits(unsigned value, int width) { at_ = put_digits(at_, value, width); }
+
+    // ` name=value` if it is known.
+    void word(std::string_view name, std::string_view value) {
+        if (value.empty()) return;
+        begin(name);
+        at_ = put_escaped(at_, value);
+    }
+    // ` name="value"`: what may have spaces in it.
+    void quoted(std::string_view name, std::string_view value) {
+        if (value.empty()) return;
+        begin(name);
+        *at_++ = '"';
+        at_ = put_escaped(at_, value);
+        *at_++ = '"';
+    }
+    void number(std::string_view name, std::uint64_t value) {
+        begin(name);
+        at_ = put_number(at_, value);
+    }
+    void milliseconds(std::string_view name, std::optional<nanoseconds> value) {
+        if (!value) return;
+        begin(name);
+        at_ = put_milliseconds(at_, *value);
+    }
+    char* end() {
+        *at_++ = '\n';
+        return at_;
+    }
+
+private:
+    void begin(std::string_view name) {
+        *at_++ = ' ';
+        at_ = put(at_, name);
+        *at_++ = '=';
     }
 
     char* at_;
 };
 
-} // namespace
+// `[31/Jan/2026:12:00:00 +0000]`
+void put_common_time(text_line& to, std::chrono::system_clock::time_point when) {
+    using namespace std::chrono;
+    constexpr std::array<std::string_view, 12> months{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                                      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    const auto day = floor<days>(when);
+    const year_month_day date{day};
+    const hh_mm_ss time{floor<seconds>(when - day)};
+    to.raw("[");
+    to.digits(static_cast<unsigned>(date.day()), 2);
+    to.raw("/");
+    to.raw(months[static_cast<unsigned>(date.month()) - 1]);
+    to.raw("/");
+    to.digits(static_cast<unsigned>(static_cast<int>(date.year())), 4);
+    to.raw(":");
+    to.digits(static_cast<unsigned>(time.hours().count()), 2);
+    to.raw(":");
+    to.digits(static_cast<unsigned>(time.minutes().count()), 2);
+    to.raw(":");
+    to.digits(static_cast<unsigned>(time.seconds().count()), 2);
+    to.raw(" +0000]");
+}
 
-void append_json(std::string& out, const access_record& of) {
-    const auto path = of.path.substr(0, of.path.find('?'));
+std::string_view without_query(std::string_view path) { return path.substr(0, path.find('?')); }
+
+// For the worst case, made once, so that nothing needs to look: names, punctuation, times, token, side and booleans are
+// under 512 bytes together in either format, the numbers are ten.
+std::size_t room_for(const access_record& of) {
     const std::string_view texts[] = {
-        of.request_id, of.client_request_id, of.trace_id, of.client_ip,  of.method, path,          of.protocol,
-        of.service,    of.deployment,        of.replica,  of.tls_cipher, of.sni,    of.user_agent, of.auth};
-    // Room for the worst case is made once, so that nothing below needs to look: names, punctuation, ts, token, side
-    // and booleans are under 512 bytes together, the numbers are ten.
+        of.request_id, of.client_request_id, of.trace_id, of.client_ip,  of.method, without_query(of.path), of.protocol,
+        of.service,    of.deployment,        of.replica,  of.tls_cipher, of.sni,    of.user_agent,          of.auth};
     std::size_t room = 512 + 10 * longest_number;
     for (const auto text : texts) room += text.size() * longest_escape;
+    return room;
+}
+
+} // namespace
+
+void append_timestamp(std::string& out, std::chrono::system_clock::time_point when) {
+    char text[24];
+    out.append(text, static_cast<std::size_t>(put_timestamp(text, when) - text));
+}
+
+void append_text(std::string& out, const access_record& of) {
     const auto before = out.size();
-    out.resize(before + room);
+    out.resize(before + room_for(of));
+
+    text_line to(out.data() + before);
+    to.item(of.client_ip);
+    to.raw(" - ");
+    to.item(of.auth);
+    to.raw(" ");
+    put_common_time(to, of.ts);
+    to.raw(" \"");
+    to.item(of.method);
+    to.raw(" ");
+    to.item(without_query(of.path));
+    to.raw(" ");
+    to.item(of.protocol);
+    to.raw("\" ");
+    if (of.status < 1000)
+        to.digits(of.status, 3);
+    else
+        to.number(of.status);
+    to.raw(" ");
+    to.number(of.bytes_out);
+    to.raw(" \"-\" \"");
+    to.item(of.user_agent);
+    to.raw("\"");
+    to.milliseconds("duration_ms", of.duration);
+    to.word("fault", base::token(of.fault));
+    to.word("side", base::to_string(base::row(of.fault).blame));
+    to.word("service", of.service);
+    to.word("deployment", of.deployment);
+    to.quoted("replica", of.replica);
+    if (of.model_status != 0) to.number("model_status", of.model_status);
+    to.number("attempts", of.attempts);
+    to.milliseconds("read_ms", of.read);
+    to.milliseconds("queue_ms", of.queue);
+    to.milliseconds("connect_ms", of.connect);
+    to.milliseconds("first_byte_ms", of.first_byte);
+    to.number("bytes_in", of.bytes_in);
+    to.word("request_id", of.request_id);
+    to.word("client_request_id", of.client_request_id);
+    to.word("trace_id", of.trace_id);
+    to.word("tls_cipher", of.tls_cipher);
+    to.quoted("sni", of.sni);
+    if (of.resumed) to.word("resumed", *of.resumed ? "true" : "false");
+    out.resize(static_cast<std::size_t>(to.end() - out.data()));
+}
+
+void append_json(std::string& out, const access_record& of) {
+    const auto path = without_query(of.path);
+    const auto before = out.size();
+    out.resize(before + room_for(of));
 
     line to(out.data() + before, of.ts);
     to.text(key("request_id"), of.request_id);

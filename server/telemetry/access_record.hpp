@@ -47,8 +47,27 @@ struct access_record {
 };
 
 // Appends one JSON object and a newline. The line is valid JSON whatever bytes the client sent: control characters are
-// escaped, bytes that are not UTF-8 become U+FFFD. Times are milliseconds with three decimals; ts is RFC 3339, UTC.
-// Any thread; the text of the current second is cached per thread.
+// escaped, what ends or turns a line for a viewer of text too, bytes that are not UTF-8 become U+FFFD. Times are
+// milliseconds with three decimals; ts is RFC 3339, UTC. Any thread; the text of the current second is cached per
+// thread.
 void append_json(std::string& out, const access_record&);
+
+// Appends a line for eyes: nginx's "combined", `auth` as its user and "-" as its referrer, and then name=value for the
+// rest of what is known. Times and escapes as above, with quotes and backslashes of a client's never bare; its time is
+// UTC in whole seconds. What may hold a space stands in quotes.
+void append_text(std::string& out, const access_record&);
+
+// `2026-01-31T12:00:00.000Z`
+void append_timestamp(std::string& out, std::chrono::system_clock::time_point);
+
+// Whether all went well: no fault, and a status below 400.
+inline bool succeeded(const access_record& of) {
+    return of.fault == base::fault::none && of.status != 0 && of.status < 400;
+}
+
+// Whether it failed, and not by the client's doing.
+inline bool let_down(const access_record& of) {
+    return of.status >= 500 || (of.fault != base::fault::none && base::row(of.fault).blame != base::side::client);
+}
 
 } // namespace scoregate::telemetry

@@ -1,13 +1,29 @@
 #include "telemetry/log.hpp"
 
+#include "config/model.hpp"
+#include "telemetry/line_sink.hpp"
+
 #include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/stdout_sinks.h>
 
 #include <array>
 #include <memory>
 #include <utility>
 
+#include <unistd.h>
+
 namespace scoregate::telemetry {
+
+namespace {
+
+// In the order of config::log_level.
+constexpr std::array<std::pair<std::string_view, spdlog::level::level_enum>, 4> levels{{
+    {"debug", spdlog::level::debug},
+    {"info", spdlog::level::info},
+    {"warning", spdlog::level::warn},
+    {"error", spdlog::level::err},
+}};
+
+} // namespace
 
 spdlog::logger make_log(spdlog::sink_ptr sink) {
     spdlog::logger made("scoregate", std::move(sink));
@@ -18,23 +34,42 @@ spdlog::logger make_log(spdlog::sink_ptr sink) {
 }
 
 spdlog::logger& log() {
-    static spdlog::logger one = make_log(std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    static spdlog::logger one = make_log(std::make_shared<line_sink>(STDERR_FILENO));
     return one;
 }
 
 bool set_log_level(std::string_view level) {
-    constexpr std::array<std::pair<std::string_view, spdlog::level::level_enum>, 4> levels{{
-        {"debug", spdlog::level::debug},
-        {"info", spdlog::level::info},
-        {"warning", spdlog::level::warn},
-        {"error", spdlog::level::err},
-    }};
     for (const auto& [word, value] : levels)
         if (word == level) {
             log().set_level(value);
             return true;
         }
     return false;
+}
+
+void set_log_level(config::log_level level) { log().set_level(levels[static_cast<std::size_t>(level)].second); }
+
+bool change_log_level(std::string_view level, std::string_view why) {
+    const auto before = log().level();
+    const auto tell = [&, old = log_level()] { log().warn("the log level was {} and is {} now: {}", old, level, why); };
+    const auto found =
+        std::find_if(levels.begin(), levels.end(), [&](const auto& each) { return each.first == level; });
+    if (found == levels.end()) return false;
+    if (found->second > before) tell(); // what comes after may be too little to be told
+    log().set_level(found->second);
+    if (found->second <= before) tell();
+    return true;
+}
+
+void change_log_level(config::log_level level, std::string_view why) {
+    change_log_level(levels[static_cast<std::size_t>(level)].first, why);
+}
+
+std::string_view log_level() {
+    const auto now = log().level();
+    for (const auto& [word, value] : levels)
+        if (value == now) return word;
+    return {};
 }
 
 std::optional<std::uint64_t> rate_limited::allow(clock::time_point now) {

@@ -1,5 +1,6 @@
 // The operational log on stderr: what an operator must know, one line each, `2026-01-31T12:00:00.000Z warning message`.
-// Synchronous: cores format nothing above debug per request, so what is written here is rare. Any thread.
+// Written by who has something to say, never waited for (line_sink.hpp): cores format nothing above debug per request,
+// so it is rare. Any thread.
 #pragma once
 
 #include <spdlog/logger.h>
@@ -9,13 +10,22 @@
 #include <optional>
 #include <string_view>
 
+namespace scoregate::config {
+enum class log_level : std::uint8_t;
+}
+
 namespace scoregate::telemetry {
 
 // telemetry::log().warn("certificate {} expires in {} days", cname, days);
 spdlog::logger& log();
 
-// debug, info, warning or error; false for any other word, and nothing is changed.
+// debug, info, warning or error; false for any other word, and nothing is changed. Any thread, at any time.
 bool set_log_level(std::string_view level);
+void set_log_level(config::log_level level);
+// The same while all runs: the log says so, and `why`, where it has a line for it before or after.
+bool change_log_level(std::string_view level, std::string_view why);
+void change_log_level(config::log_level level, std::string_view why);
+std::string_view log_level();
 
 // A logger of the same form on another sink: what log() is made of, and what tests read.
 spdlog::logger make_log(spdlog::sink_ptr sink);

@@ -7,6 +7,7 @@
 #include <sstream>
 #include <string>
 
+#include <pthread.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -47,25 +48,46 @@ std::uint64_t open_fds() {
     return count == 0 ? 0 : count - 1; // the one that reads the directory
 }
 
-} // namespace
+nanoseconds spent_by(clockid_t clock) {
+    timespec spent{};
+    if (clock_gettime(clock, &spent) != 0) return {};
+    return seconds{spent.tv_sec} + nanoseconds{spent.tv_nsec};
+}
 
-std::uint64_t resident_bytes() {
+struct memory_use {
+    std::uint64_t virtual_bytes = 0, resident_bytes = 0;
+};
+
+memory_use read_memory() {
     std::ifstream statm("/proc/self/statm");
     std::uint64_t total_pages = 0, resident_pages = 0;
     statm >> total_pages >> resident_pages;
-    return resident_pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+    const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+    return {total_pages * page, resident_pages * page};
 }
+
+} // namespace
+
+std::uint64_t resident_bytes() { return read_memory().resident_bytes; }
 
 process_usage read_process_usage() {
     process_usage now;
     now.start_time = start_time();
-    timespec cpu{};
-    if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu) == 0) now.cpu = seconds{cpu.tv_sec} + nanoseconds{cpu.tv_nsec};
-    now.resident_bytes = resident_bytes();
+    now.cpu = spent_by(CLOCK_PROCESS_CPUTIME_ID);
+    const auto memory = read_memory();
+    now.resident_bytes = memory.resident_bytes;
+    now.virtual_bytes = memory.virtual_bytes;
     now.open_fds = open_fds();
     rlimit limit{};
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) now.max_fds = limit.rlim_cur;
     return now;
 }
+
+thread_clock::thread_clock(std::thread& of) {
+    clockid_t clock{};
+    if (pthread_getcpuclockid(of.native_handle(), &clock) == 0) clock_ = clock;
+}
+
+nanoseconds thread_clock::spent() const { return clock_ ? spent_by(*clock_) : nanoseconds{}; }
 
 } // namespace scoregate::telemetry

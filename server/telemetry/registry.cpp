@@ -112,6 +112,27 @@ void rejected(page& out, const observations& seen) {
         }
 }
 
+// From the same counts, and there from the start: a rate over it misses no first failure. A 5xx that a model has given
+// itself is no fault, but its replica is what to look at.
+void errors(page& out, const observations& seen) {
+    using base::side;
+    out.family("scoregate_errors_total", "counter", "Requests that failed, by whose doing it was.");
+    for (const auto* of : seen.services) {
+        std::uint64_t client = 0, replica = 0, proxy = 0;
+        for (const auto& core : of->cores())
+            core.requests.for_each([&](base::fault fault, std::uint16_t status, std::uint64_t count) {
+                const auto blame = base::row(fault).blame;
+                if (blame == side::client) client += count;
+                if (blame == side::replica || (blame == side::none && status >= 500)) replica += count;
+                if (blame == side::proxy) proxy += count;
+            });
+        for (const auto& [who, sum] :
+             {std::pair{side::client, client}, std::pair{side::replica, replica}, std::pair{side::proxy, proxy}})
+            out.sample({{"service", of->service()}, {"deployment", of->deployment()}, {"side", base::to_string(who)}},
+                       to_text(sum));
+    }
+}
+
 void durations(page& out, const observations& seen, histogram slot::*which, std::string_view name,
                std::string_view help) {
     out.family(name, "histogram", help);
@@ -154,6 +175,7 @@ auto over_cores(const observations& seen, Number core_metrics::*which) {
 void services(page& out, const observations& seen) {
     requests(out, seen);
     rejected(out, seen);
+    errors(out, seen);
     durations(out, seen, &slot::request_duration, "scoregate_request_duration_seconds",
               "First byte of a request to the last byte of its reply.");
     durations(out, seen, &slot::time_to_first_byte, "scoregate_time_to_first_byte_seconds",
@@ -243,6 +265,8 @@ void loads(page& out, const observations& seen) {
          [](const deployment_load& load) { return to_text(load.busy); });
     each("scoregate_slots", "Requests that the reachable replicas take at once; absent without a cap.",
          [](const deployment_load& load) { return load.slots ? to_text(*load.slots) : std::string(); });
+    each("scoregate_traffic_ratio", "Part of its service's requests that the deployment gets.",
+         [](const deployment_load& load) { return to_ratio(load.traffic, 100); });
     each("scoregate_utilization_ratio", "(busy + queued) / slots; absent without a cap.",
          [](const deployment_load& load) {
              return load.slots ? to_ratio(load.busy + load.queued, *load.slots) : std::string();
@@ -309,6 +333,11 @@ void connections(page& out, const observations& seen) {
     for (const auto& each : seen.certificates)
         out.sample({{"cname", each.cname}, {"serial", each.serial}},
                    to_text(each.not_after.time_since_epoch().count()));
+    out.family("scoregate_certificate_not_before_timestamp_seconds", "gauge",
+               "When the certificate in use became valid, in seconds since the Unix epoch.");
+    for (const auto& each : seen.certificates)
+        out.sample({{"cname", each.cname}, {"serial", each.serial}},
+                   to_text(each.not_before.time_since_epoch().count()));
 }
 
 void reloads(page& out, const observations& seen) {
@@ -317,6 +346,8 @@ void reloads(page& out, const observations& seen) {
         out.sample({{"unit", each.unit}, {"result", "success"}}, to_text(each.succeeded));
         out.sample({{"unit", each.unit}, {"result", "failure"}}, to_text(each.failed));
     }
+    out.family("scoregate_last_reload_successful", "gauge", "1 if the last reload of the unit succeeded, else 0.");
+    for (const auto& each : seen.reloads) out.sample({{"unit", each.unit}}, each.last_succeeded ? "1" : "0");
     out.family("scoregate_config_last_reload_successful", "gauge", "1 if the last reload of every unit succeeded.");
     out.sample({}, std::ranges::all_of(seen.reloads, &reload_counts::last_succeeded) ? "1" : "0");
 }
@@ -329,6 +360,19 @@ void process(page& out, const observations& seen) {
     out.sample({}, to_text(seen.access_log_dropped));
     out.family("scoregate_access_log_write_errors_total", "counter", "Failed writes to the access log.");
     out.sample({}, to_text(seen.access_log_write_errors));
+    out.family("scoregate_access_log_left_out_total", "counter",
+               "Requests without a line in the access log because it samples successes.");
+    out.sample({}, to_text(seen.access_log_left_out));
+
+    out.family("scoregate_traces_exported_total", "counter", "Traces of requests that the collector has taken.");
+    out.sample({}, to_text(seen.traces_exported));
+    out.family("scoregate_traces_dropped_total", "counter",
+               "Traces of requests lost because the collector did not take them or not fast enough.");
+    out.sample({}, to_text(seen.traces_dropped));
+
+    out.family("scoregate_core_cpu_seconds_total", "counter", "User and system CPU time that each core has spent.");
+    for (std::size_t i = 0; i < seen.core_cpu.size(); ++i)
+        out.sample({{"core", to_text(i)}}, to_seconds(seen.core_cpu[i]));
 
     const auto& usage = seen.process;
     out.family("process_start_time_seconds", "gauge", "When the process started, in seconds since the Unix epoch.");
@@ -337,6 +381,8 @@ void process(page& out, const observations& seen) {
     out.sample({}, to_seconds(usage.cpu));
     out.family("process_resident_memory_bytes", "gauge", "Resident memory.");
     out.sample({}, to_text(usage.resident_bytes));
+    out.family("process_virtual_memory_bytes", "gauge", "Virtual memory.");
+    out.sample({}, to_text(usage.virtual_bytes));
     out.family("process_open_fds", "gauge", "Open file descriptors.");
     out.sample({}, to_text(usage.open_fds));
     out.family("process_max_fds", "gauge", "Most file descriptors the process may open.");

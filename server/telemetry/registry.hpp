@@ -21,6 +21,7 @@ struct certificate_expiry {
     std::string cname;  // sslCname of the pair
     std::string serial; // hexadecimal
     std::chrono::sys_seconds not_after;
+    std::chrono::sys_seconds not_before{};
 };
 
 // One reload unit: "configuration" and, later, each certificate pair, key file and the like.
@@ -37,6 +38,7 @@ struct deployment_load {
     std::uint64_t queued = 0;            // requests that wait for a slot
     std::uint64_t busy = 0;              // slots taken, those of abandoned requests too
     std::optional<std::uint64_t> slots;  // null: no cap
+    unsigned traffic = 0;                // percent of the requests that force no deployment
     struct replica {
         std::string url;
         bool healthy = true; // may be used
@@ -50,10 +52,13 @@ struct observations {
     std::span<const service_metrics* const> services{}; // each (service, deployment) once
     std::span<const deployment_load> loads{};           // each deployment once
     std::span<const core_metrics* const> cores{};
+    std::span<const std::chrono::nanoseconds> core_cpu{}; // spent, by the core's index
     std::span<const certificate_expiry> certificates{};
     std::span<const reload_counts> reloads{};
     std::uint64_t access_log_dropped = 0;                       // lines
     std::uint64_t access_log_write_errors = 0;                  // failed writes
+    std::uint64_t access_log_left_out = 0;                      // requests, by sampling
+    std::uint64_t traces_exported = 0, traces_dropped = 0;      // requests
     bool short_of_memory = false, short_of_descriptors = false; // so that new connections are refused
     process_usage process{};
 };

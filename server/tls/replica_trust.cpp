@@ -19,8 +19,8 @@ void require(bool succeeded, const char* what) {
 
 } // namespace
 
-replica_trust::replica_trust(const std::string& ca_file, std::string server_name)
-    : server_name_(std::move(server_name)) {
+replica_trust::replica_trust(const std::string& ca_file, std::string server_name, const char* settings)
+    : server_name_(std::move(server_name)), settings_(settings) {
     ERR_clear_error();
     context_.reset(SSL_CTX_new(TLS_client_method()));
     auto* const context = context_.get();

@@ -18,8 +18,10 @@ class replica_trust {
 public:
     // `ca_file`: certificates in PEM, any of which a chain may end at; empty: the system's. `server_name`: the name or
     // IP literal that the certificate must have and that is asked for by SNI; empty: the host of the replica's URL.
+    // `settings`: what to check where it is not trusted; a literal.
     // Blocks on the file. Throws unusable_file (pem.hpp) for the file, std::runtime_error for what OpenSSL will not do.
-    replica_trust(const std::string& ca_file, std::string server_name);
+    replica_trust(const std::string& ca_file, std::string server_name,
+                  const char* settings = "replica_tls.ca_file and replica_tls.server_name");
 
     // Whether a connection made with one is as good as one made with the other.
     friend bool operator==(const replica_trust& a, const replica_trust& b) {
@@ -30,12 +32,14 @@ public:
     // not for an address (RFC 6066 3). Null with the reasons in OpenSSL's queue.
     ssl_ptr begin(const std::string& host) const;
 
+    const char* settings() const { return settings_; }
     // True once in ten seconds, for whoever wants to log that a replica is not trusted. Any thread.
     bool may_complain() const;
 
 private:
     ssl_ctx_ptr context_;
     std::string server_name_;
+    const char* settings_;
     content_digest content_{};
     mutable std::atomic<std::chrono::steady_clock::time_point::rep> complained_{0};
 };

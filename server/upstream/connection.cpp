@@ -96,11 +96,10 @@ base::task<base::error_code> connection::secure(const routing::replica& where, b
     if (outcome == tls::handshake_outcome::finished) co_return base::error_code();
     const auto verified = SSL_get_verify_result(secure_->native_handle());
     if (where.trust->may_complain())
-        telemetry::log().warn("replica {}: no TLS with it: {}", where.url,
+        telemetry::log().warn("{}: no TLS with it: {}", where.url,
                               verified != X509_V_OK
                                   ? std::string("its certificate is not trusted (") +
-                                        X509_verify_cert_error_string(verified) +
-                                        "); check replica_tls.ca_file and replica_tls.server_name"
+                                        X509_verify_cert_error_string(verified) + "); check " + where.trust->settings()
                                   : std::string("the handshake failed; is it TLS 1.2 that this port speaks?"));
     co_return make_error_code(boost::system::errc::protocol_error);
 }

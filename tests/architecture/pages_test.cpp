@@ -59,8 +59,9 @@ std::map<std::string, metric> served_metrics() {
     const telemetry::service_metrics whole("iris", "", 1);
     const std::array<const telemetry::service_metrics*, 2> services{&service, &whole};
     service.health.probes[0].add();
-    const std::array<telemetry::deployment_load, 1> loads{{{&service, 0, 0, 1, {{"http://a", true}}}}};
+    const std::array<telemetry::deployment_load, 1> loads{{{&service, 0, 0, 1, 0, {{"http://a", true}}}}};
     const std::array<const telemetry::core_metrics*, 1> cores{&core};
+    const std::array<std::chrono::nanoseconds, 1> core_cpu{};
     const std::array<telemetry::certificate_expiry, 1> certificates{{{"www.contoso.com", "01", {}}}};
     const std::array<telemetry::reload_counts, 1> reloads{{{"configuration", 0, 0, true}}};
     telemetry::observations seen;
@@ -68,6 +69,7 @@ std::map<std::string, metric> served_metrics() {
     seen.services = services;
     seen.loads = loads;
     seen.cores = cores;
+    seen.core_cpu = core_cpu;
     seen.certificates = certificates;
     seen.reloads = reloads;
 

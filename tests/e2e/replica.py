@@ -97,9 +97,11 @@ def echo(request):
 
 
 class Replica:
-    def __init__(self, answer=None, address=("127.0.0.1", 0)):
-        """address: the path of a Unix socket, or as of socket.create_server."""
+    def __init__(self, answer=None, address=("127.0.0.1", 0), tls=None):
+        """address: the path of a Unix socket, or as of socket.create_server. tls: an ssl.SSLContext of a server for
+        localhost, which `url` then names."""
         self._answer = answer
+        self._tls = tls
         self._counting = threading.Lock()
         self.open_connections = 0
         self._requests = queue.Queue()
@@ -107,7 +109,7 @@ class Replica:
         if isinstance(address, tuple):
             self._listener = socket.create_server(address)
             self.host, self.port = self._listener.getsockname()
-            self.url = f"http://{self.host}:{self.port}"
+            self.url = f"https://localhost:{self.port}" if tls else f"http://{self.host}:{self.port}"
         else:
             self._listener = socket.socket(socket.AF_UNIX)
             self._listener.bind(str(address))
@@ -159,8 +161,11 @@ class Replica:
             number += 1
 
     def _serve(self, sock, number):
-        stream = sock.makefile("rb")
+        stream = None
         try:
+            if self._tls:
+                sock = self._tls.wrap_socket(sock, server_side=True)
+            stream = sock.makefile("rb")
             while True:
                 exchange = Exchange(sock, stream, number)
                 self._open.append((sock, exchange))
@@ -175,7 +180,8 @@ class Replica:
         except (OSError, ValueError, EOFError):
             return  # the other side hung up, or the test is over
         finally:
-            stream.close()  # it keeps the connection open for as long as it is
+            if stream:
+                stream.close()  # it keeps the connection open for as long as it is
             sock.close()
             with self._counting:
                 self.open_connections -= 1

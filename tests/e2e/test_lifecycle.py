@@ -38,6 +38,9 @@ def test_sigterm_drains(gate, replica):
         wait_until(lambda: gate.refuses_connections(gate.https))
         assert gate.ask_admin("/readyz").status == 503
         assert gate.ask_admin("/healthz").status == 200
+        assert json.loads(gate.ask_admin("/status").body)["draining"]
+        assert json.loads(gate.ask_admin("/history").body)["health"]["findings"][0]["text"].startswith("It is draining")
+        assert gate.metric("scoregate_in_flight") == 2
 
         slow_request.reply(b"worth waiting for")
         assert read_reply(slow).body == b"worth waiting for"

@@ -62,10 +62,14 @@ running_proxy::running_proxy(over what, config::settings settings, unsigned core
     ::fcntl(log_end_, F_SETFL, 0);
     log_reader_ = std::thread([this] { read_log(); });
 
+    if (settings_.tracing)
+        traces_ = std::make_unique<telemetry::trace_log>(
+            telemetry::trace_log::options{cores, telemetry::trace_sampler(settings_.tracing->ratio)});
     dealing_.most_connections = settings_.limits.max_connections;
     for (unsigned i = 0; i < cores; ++i) {
         cores_.push_back(
             std::make_unique<proxy::core>(i, first, make_context(), unmatched_, held_bodies_, &log_->at(i)));
+        if (traces_) cores_.back()->traces = &traces_->at(i);
         dealing_.cores.push_back(cores_.back().get());
     }
     for (const auto through : {proxy::entrance::https, proxy::entrance::http}) {
@@ -260,6 +264,17 @@ void running_proxy::read_log() {
         for (std::size_t end = 0; (end = text.find('\n')) != std::string::npos; text.erase(0, end + 1))
             log_lines_.push_back(text.substr(0, end));
         log_grew_.notify_all();
+    }
+}
+
+std::unique_ptr<const telemetry::trace> running_proxy::next_trace() {
+    const auto end = std::chrono::steady_clock::now() + patience;
+    for (;;) {
+        for (unsigned i = 0; i < cores_.size(); ++i) on_core(i, [&] { cores_[i]->traces->flush(); });
+        auto taken = traces_->take(1);
+        if (!taken.empty()) return std::move(taken.front());
+        if (std::chrono::steady_clock::now() > end) throw wire_error("no trace");
+        std::this_thread::yield();
     }
 }
 

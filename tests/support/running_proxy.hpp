@@ -10,6 +10,7 @@
 #include "support/scripted_replica.hpp"
 #include "support/test_client.hpp"
 #include "telemetry/access_log.hpp"
+#include "telemetry/trace_log.hpp"
 #include "tls/certificate_store.hpp"
 #include "tls/client_trust.hpp"
 #include "tls/ticket_keys.hpp"
@@ -107,6 +108,8 @@ public:
     control::trust_map trust;
     // What trusts the certificates of shared_identity() under their name.
     static std::shared_ptr<const tls::replica_trust> shared_trust(const std::string& server_name = "www.contoso.com");
+    // The next trace, where settings.tracing is there; there is no exporter. Waits for it.
+    std::unique_ptr<const telemetry::trace> next_trace();
     std::size_t open_connections() const;
     std::uint64_t collected_bytes() const { return held_bodies_->collected.used() + held_bodies_->copied.used(); }
 
@@ -138,6 +141,7 @@ private:
     std::size_t read_records_ = 0;
     std::unique_ptr<telemetry::access_log> log_;
     std::thread log_reader_;
+    std::unique_ptr<telemetry::trace_log> traces_; // null: tracing is off
 
     proxy::dealing dealing_;
     std::vector<std::unique_ptr<proxy::core>> cores_;

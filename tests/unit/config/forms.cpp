@@ -26,6 +26,7 @@ bool taken(const std::string& name, const std::string& text, std::string& wrong)
     if (name == "dns_server") return dns_server_form.parse(text, wrong).has_value();
     if (name == "network") return network_form.parse(text, wrong).has_value();
     if (name == "replica") return replica_form.parse(text, wrong).has_value();
+    if (name == "collector") return collector_form.parse(text, wrong).has_value();
     REQUIRE(name == "name");
     return name_form.parse(text, wrong).has_value();
 }
@@ -45,6 +46,20 @@ const std::string longest = long_label + "." + long_label + "." + long_label + "
 TEST_CASE("loader and schema take the same texts") {
     using enum verdict;
     const auto one = GENERATE(values<row>({
+        {"collector", "http://127.0.0.1:4318/v1/traces", taken},
+        {"collector", "http://collector", taken},
+        {"collector", "https://otel.contoso.com/a/b?c=1", taken},
+        {"collector", "http://[::1]:4318/", taken},
+        {"collector", "", refused},
+        {"collector", "collector:4318", refused},
+        {"collector", "ftp://collector/v1/traces", refused},
+        {"collector", "dns://collector:4318", refused},
+        {"collector", "http:///v1/traces", refused},
+        {"collector", "http://user@collector/v1/traces", refused},
+        {"collector", "http://collector:0/v1/traces", refused},
+        {"collector", "http://collector:70000", refused},
+        {"collector", "http://collector/v1 traces", refused},
+        {"collector", "http://collector/v1#traces", refused},
         {"network", "10.0.0.0/8", taken},
         {"network", "192.0.2.7", taken},
         {"network", "0.0.0.0/0", taken},

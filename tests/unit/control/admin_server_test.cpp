@@ -1,4 +1,6 @@
 #include "control/admin_server.hpp"
+#include "control/page.hpp"
+#include "telemetry/log.hpp"
 #include "telemetry/registry.hpp"
 #include "unit/control/configurations.hpp"
 
@@ -42,7 +44,8 @@ public:
           server_(io_.get_executor(), listen_on(address, port_), std::move(hosts),
                   {[this] { return ready; }, [] { return std::string("scoregate_up 1\n"); },
                    [] { return std::string("{\"version\":\"x\"}\n"); }, [this] { return reload(); },
-                   [this] { ++drains; }, [this] { return token; }}) {
+                   [this] { ++drains; }, [this] { return token; },
+                   [](std::uint64_t since) { return "{\"since\":" + std::to_string(since) + "}\n"; }}) {
         server_.start();
     }
     ~fixture() {
@@ -126,8 +129,43 @@ TEST_CASE("what is shown at each path") {
     CHECK(type_of(status) == "application/json");
     CHECK(status.body() == "{\"version\":\"x\"}\n");
     CHECK(status[http::field::cache_control] == "no-store");
-    for (const std::string unknown : {"/", "/statusx", "/status/", "/metrics/x", "/drains"})
+    for (const std::string unknown :
+         {"/x", "/index.html", "/statusx", "/status/", "/metrics/x", "/drains", "/historys"})
         CHECK(status_of(admin.ask(http::verb::get, unknown)) == 404);
+}
+
+TEST_CASE("GET / is the page, under a policy of its own") {
+    fixture admin;
+    const auto page = admin.ask(http::verb::get, "/");
+    CHECK(status_of(page) == 200);
+    CHECK(type_of(page) == "text/html; charset=utf-8");
+    CHECK(page.body() == the_page().html);
+    CHECK(page.count("Content-Security-Policy") == 1);
+    CHECK(std::string(page["Content-Security-Policy"]) == the_page().policy);
+    CHECK(page["X-Content-Type-Options"] == "nosniff");
+    CHECK(page[http::field::cache_control] == "no-store");
+    CHECK(status_of(admin.ask(http::verb::post, "/")) == 405);
+    CHECK(status_of(admin.ask(http::verb::get, "/", "evil.example")) == 403);
+    CHECK(admin.ask(http::verb::head, "/").body().empty());
+}
+
+TEST_CASE("GET /history tells what came after a turn") {
+    fixture admin;
+    for (const auto& [query, since] : {std::pair("", "0"),
+                                       {"?since=7", "7"},
+                                       {"?since=18446744073709551615", "18446744073709551615"},
+                                       {"?since=x", "0"},
+                                       {"?since=-1", "0"},
+                                       {"?since=18446744073709551616", "0"},
+                                       {"?other=1", "0"}}) {
+        INFO(query);
+        const auto history = admin.ask(http::verb::get, std::string("/history") + query);
+        CHECK(status_of(history) == 200);
+        CHECK(type_of(history) == "application/json");
+        CHECK(history.body() == std::string("{\"since\":") + since + "}\n");
+    }
+    CHECK(status_of(admin.ask(http::verb::post, "/history")) == 405);
+    CHECK(status_of(admin.ask_with(http::verb::get, "/history", {{"Sec-Fetch-Site", "cross-site"}})) == 403);
 }
 
 TEST_CASE("not ready is 503, but alive") {
@@ -180,6 +218,34 @@ TEST_CASE("POST /drain drains, as often as it is asked for") {
         CHECK(status_of(admin.ask(http::verb::get, "/healthz")) == 200); // the answer comes before the drain
         CHECK(admin.drains == asked);
     }
+}
+
+TEST_CASE("PUT /log-level sets the level of the log, and nothing else does") {
+    fixture admin;
+    for (const auto verb : {http::verb::get, http::verb::post}) {
+        const auto wrong = admin.ask(verb, "/log-level?level=debug");
+        CHECK(status_of(wrong) == 405);
+        CHECK(wrong[http::field::allow] == "PUT");
+    }
+    for (const std::string unknown : {"", "?", "?level", "?level=", "?level=loud", "?level=DEBUG", "?level=debug&x=1",
+                                      "?x=1&level=debug", "?level=off"})
+        CHECK(status_of(admin.ask(http::verb::put, "/log-level" + unknown)) == 400);
+    CHECK(status_of(admin.ask_with(http::verb::put, "/log-level?level=debug", {{"Origin", "http://127.0.0.1:9001"}})) ==
+          403); // as for POST: no page changes it
+    CHECK(telemetry::log_level() == "info");
+    for (const std::string level : {"debug", "warning", "error", "info"}) {
+        const auto done = admin.ask(http::verb::put, "/log-level?level=" + level);
+        CHECK(status_of(done) == 200);
+        CHECK(nlohmann::json::parse(done.body()) == nlohmann::json{{"log_level", level}});
+        CHECK(telemetry::log_level() == level);
+    }
+}
+
+TEST_CASE("the log level is not for who has no token") {
+    fixture admin;
+    admin.token = std::make_shared<const auth::service_keys>("0123456789abcdef0123456789abcdef", std::nullopt);
+    CHECK(status_of(admin.ask(http::verb::put, "/log-level?level=debug")) == 401);
+    CHECK(telemetry::log_level() == "info");
 }
 
 // A page may send a POST to 127.0.0.1 without asking, though it cannot read the answer.
@@ -248,12 +314,16 @@ TEST_CASE("with a token, more than health and counts is for who sends it") {
     };
     for (const std::string path : {"/healthz", "/readyz", "/metrics"})
         CHECK(status_of(admin.ask(http::verb::get, path)) == 200);
-    for (const std::string path : {"/status", "/", "/nothing"}) {
+    for (const std::string path : {"/status", "/history", "/", "/nothing"}) {
         const auto without = admin.ask(http::verb::get, path);
         CHECK(status_of(without) == 401);
         CHECK(without[http::field::www_authenticate] == "Bearer");
         CHECK(without.body().find(token) == std::string::npos);
     }
+    // A browser shows the page all the same, which asks for the token.
+    CHECK(admin.ask(http::verb::get, "/").body() == the_page().html);
+    CHECK(status_of(ask(http::verb::get, "/", "Bearer " + token)) == 200);
+    CHECK(status_of(ask(http::verb::get, "/history", "Bearer " + token)) == 200);
     for (const std::string wrong :
          {"Bearer x", "Bearer 0123456789abcdef0123456789abcdeF", "Bearer 0123456789abcdef0123456789abcde"}) {
         const auto refused = ask(http::verb::post, "/reload", wrong);
@@ -342,8 +412,9 @@ TEST_CASE("Host must be an IP literal, localhost or configured") {
         INFO(believed);
         CHECK(status_of(admin.ask(http::verb::get, "/status", believed)) == 200);
     }
-    for (const std::string strange : {"evil.example", "localhost.evil.example", "gate.internal.evil.example", "",
-                                      "127.0.0.1.evil.example", "internal", "xlocalhost", "[evil.example]:1"}) {
+    for (const std::string strange :
+         {"evil.example", "localhost.evil.example", "gate.internal.evil.example", "", "127.0.0.1.evil.example",
+          "internal", "xlocalhost", "[evil.example]:1", "[::1]x.evil.example", "[127.0.0.1]evil.example", "[::1"}) {
         INFO(strange);
         for (const std::string path : {"/status", "/metrics", "/healthz"})
             CHECK(status_of(admin.ask(http::verb::get, path, strange)) == 403);

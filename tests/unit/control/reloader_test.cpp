@@ -1,5 +1,6 @@
 #include "control/reloader.hpp"
 #include "support/certificates.hpp"
+#include "telemetry/log.hpp"
 #include "unit/control/configurations.hpp"
 
 #include <catch2/catch.hpp>
@@ -85,6 +86,8 @@ TEST_CASE("what only a restart changes keeps its running value and is told") {
         {"/workers", [](auto& s) { s.workers = 7; }},
         {"/limits/max_connections", [](auto& s) { s.limits.max_connections = 7; }},
         {"/access_log", [](auto& s) { s.access_log.path.reset(); }},
+        {"/access_log", [](auto& s) { s.access_log.sample_successes = 2; }},
+        {"/tracing", [](auto& s) { s.tracing.emplace(); }},
     };
     for (const auto& row : rows) {
         INFO(row.pointer);
@@ -120,6 +123,24 @@ TEST_CASE("a good file is put in force whole") {
     CHECK(at.past().failed == 0);
     CHECK(at.past().last_succeeded);
     CHECK(at.past().last_at > std::chrono::system_clock::now() - 1min);
+}
+
+TEST_CASE("a changed log level is in force at once; one that has not changed leaves what was set at run time") {
+    fixture at;
+    auto text = valid();
+    text["log_level"] = "error";
+    at.write(text.dump());
+    CHECK(at.now().empty());
+    CHECK(telemetry::log_level() == "error");
+    telemetry::set_log_level("debug");
+    text["limits"]["max_request_bytes"] = 778;
+    at.write(text.dump());
+    CHECK(at.now().empty());
+    CHECK(telemetry::log_level() == "debug");
+    text.erase("log_level");
+    at.write(text.dump());
+    CHECK(at.now().empty());
+    CHECK(telemetry::log_level() == "info");
 }
 
 TEST_CASE("a bad file changes nothing, and every problem is told") {

@@ -61,7 +61,9 @@ TEST_CASE("without a valid traceparent a trace is begun, unsampled") {
     for (const std::string_view invalid : {"", "00", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0",
                                            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-011",
                                            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-                                           "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+                                           "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+                                           "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01x",
+                                           "0X-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
                                            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
                                            "00_4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
                                            "00-4bf92f3577b34da6a3ce929d0e0e4736_00f067aa0ba902b7-01",
@@ -85,6 +87,47 @@ TEST_CASE("without a valid traceparent a trace is begun, unsampled") {
         CHECK(traces.insert(std::string(text)).second);
         CHECK(source.continue_trace(text).view() == text); // what we begin, others can continue
     }
+}
+
+TEST_CASE("of a later version what version 00 knows is kept") {
+    identifier_source source;
+    const std::string ids = "-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-";
+    for (const auto& sent : {"01" + ids + "01", "fe" + ids + "01-and-more", "cc" + ids + "f5-"}) {
+        INFO(sent);
+        const auto made = source.continue_trace(sent);
+        CHECK(made.view() == "00" + ids + "01");
+        CHECK(made.continued);
+    }
+    CHECK(source.continue_trace("01" + ids + "ff").view() == "00" + ids + "03");
+    CHECK_FALSE(source.continue_trace("01" + ids + "01x").continued);
+    CHECK_FALSE(source.continue_trace("").continued);
+}
+
+TEST_CASE("whether a trace is recorded is its last flag's lowest bit") {
+    identifier_source source;
+    const std::string ids = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0";
+    for (const char digit : std::string_view(hexadecimal)) {
+        INFO(digit);
+        const bool odd = std::string_view("13579bdf").find(digit) != std::string_view::npos;
+        CHECK(source.continue_trace(ids + digit).sampled() == odd);
+    }
+    CHECK_FALSE(trace_parent().sampled());
+    CHECK_FALSE(source.continue_trace("").sampled());
+}
+
+TEST_CASE("who records puts a span of its own between, and asks those after it to record") {
+    identifier_source source;
+    auto trace = source.continue_trace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-02");
+    const auto own = source.make_span_id();
+    CHECK(own.view().size() == 16);
+    CHECK(is_hexadecimal(own.view()));
+    CHECK(own.view() != source.make_span_id().view());
+    CHECK(trace.span() == "00f067aa0ba902b7");
+    trace.record_below(own);
+    CHECK(trace.trace() == "4bf92f3577b34da6a3ce929d0e0e4736");
+    CHECK(trace.span() == own.view());
+    CHECK(trace.view().substr(52) == "-03");
+    CHECK(trace.sampled());
 }
 
 TEST_CASE("a client's id is cleaned") {

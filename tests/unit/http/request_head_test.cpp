@@ -402,6 +402,20 @@ TEST_CASE("Expect knows 100-continue only, and not with HTTP/1.0") {
         check_refused({value, with("Expect: " + value), "RFC 9110 10.1.1"});
 }
 
+TEST_CASE("a traceparent that is said twice is nobody's") {
+    request_head head;
+    const std::string valid = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const auto twice = head_of({"GET / HTTP/1.1", "Host: a", valid, "TraceParent: x"});
+    REQUIRE(read_head(head, twice, ordinary));
+    CHECK(head.traceparent == "-");
+    const auto equal = head_of({"GET / HTTP/1.1", "Host: a", valid, valid});
+    REQUIRE(read_head(head, equal, ordinary));
+    CHECK(head.traceparent == "-");
+    const auto next = head_of({"GET / HTTP/1.1", "Host: a", valid});
+    REQUIRE(read_head(head, next, ordinary));
+    CHECK(head.traceparent == valid.substr(13));
+}
+
 TEST_CASE("the fields that are looked at") {
     request_head head;
     const auto bytes = head_of({"POST /score HTTP/1.1", "Host: a", "X-MS-Client-Request-Id: abc", "TraceParent: 00-x",
@@ -438,6 +452,7 @@ TEST_CASE("the fields that are looked at") {
         {field_id::date, {"date"}},
         {field_id::expect, {"eXpect"}},
         {field_id::traceparent, {"traceparent"}},
+        {field_id::tracestate, {"TraceState"}},
         {field_id::user_agent, {"user-agent"}},
         {field_id::other,
          {"x", "tea", "hosts", "x-forwarded", "content-type", "xauthorization", "dat", "proxyx", "proxy-status",

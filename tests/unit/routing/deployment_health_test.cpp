@@ -89,6 +89,27 @@ TEST_CASE("five failures in a row eject a replica, four do not, and one answer b
     CHECK(blue.advance(start).empty());
 }
 
+TEST_CASE("since when a replica is ready or not is known") {
+    const auto since = [](const deployment& which) { return which.look().replicas.at(0).since; };
+    const auto before = std::chrono::system_clock::now();
+    deployment blue;
+    blue.update(of({"a", "b"}), no_cap);
+    const auto came = since(blue);
+    CHECK(came >= before);
+    blue.update(of({"a", "b"}), no_cap);
+    CHECK(since(blue) == came);
+    eject(blue, "a");
+    const auto ejected = since(blue);
+    CHECK(ejected > came);
+    pass(blue, start, first_ejection);
+    REQUIRE(standings_in(blue)["a"] == "half_open");
+    CHECK(since(blue) == ejected); // it is not ready yet
+    auto nowhere = of({"a", "b"});
+    nowhere.front().addresses.clear();
+    blue.update(nowhere, no_cap);
+    CHECK(since(blue) > ejected);
+}
+
 TEST_CASE("an ejection ends, one request tries the replica, and its answer brings it back") {
     deployment blue;
     blue.update(of({"a", "b"}), allow(4));

@@ -294,6 +294,39 @@ TEST_CASE("a reopen that fails keeps the old file") {
     CHECK(lines_of(contents(in / "access.log.1")).size() == 1);
 }
 
+TEST_CASE("of successes some are written, of failures and what is slow all") {
+    folder in;
+    const auto log = opened({.path = in / "access.log", .cores = 2, .sample_successes = 100, .slow = 1s});
+    for (unsigned core = 0; core < 2; ++core)
+        for (std::uint64_t i = 0; i < 10000; ++i) {
+            log->at(core).write({.status = 200, .duration = 999ms});
+            if (i % 100 == 0) log->at(core).write({.status = 404, .duration = 1ms});
+            if (i % 200 == 0) log->at(core).write({.status = 200, .duration = 1s});
+        }
+    log->stop();
+    CHECK(log->left_out() == 2 * 9900);
+    CHECK(log->dropped() == 0);
+    std::map<std::pair<int, bool>, int> lines; // by status, and whether it was slow
+    for (const auto& line : lines_of(contents(in / "access.log"))) {
+        const auto read = nlohmann::json::parse(line);
+        ++lines[{read["status"].get<int>(), read["duration_ms"] >= 1000}];
+    }
+    CHECK(lines[{200, false}] == 2 * 100);
+    CHECK(lines[{200, true}] == 2 * 50);
+    CHECK(lines[{404, false}] == 2 * 100);
+}
+
+TEST_CASE("the format is the one that was asked for") {
+    folder in;
+    const auto log = opened({.path = in / "access.log", .format = scoregate::config::log_format::text});
+    log->at(0).write(numbered("zero", 1));
+    log->stop();
+    const auto lines = lines_of(contents(in / "access.log"));
+    REQUIRE(lines.size() == 1);
+    CHECK(lines[0].starts_with("- - - ["));
+    CHECK(lines[0].ends_with("bytes_in=1 request_id=zero"));
+}
+
 TEST_CASE("an existing file is appended to") {
     folder in;
     std::ofstream(in / "access.log") << "{}\n";

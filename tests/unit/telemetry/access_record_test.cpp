@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <limits>
 #include <random>
 
@@ -72,6 +73,99 @@ TEST_CASE("a full record has every field of the contract, in its order") {
         R"("tls_cipher":"ECDHE-ECDSA-AES128-GCM-SHA256","sni":"www.contoso.com","resumed":false,)"
         R"("user_agent":"curl/7.88.1","auth":"none"})"
         "\n");
+}
+
+TEST_CASE("a line for eyes is nginx's combined and the rest by name") {
+    std::string out = "before\n";
+    append_text(out, full_record());
+    CHECK(out ==
+          "before\n"
+          R"(2001:db8::1 - none [31/Jan/2026:12:00:00 +0000] "POST /api/v1/service/iris/score HTTP/1.1" 502 )"
+          R"(18000000000000000000 "-" "curl/7.88.1" duration_ms=12.345 fault=model_error side=replica service=iris )"
+          R"(deployment=blue replica="http://127.0.0.1:5001" model_status=500 attempts=2 read_ms=0.070 queue_ms=0.000 )"
+          R"(connect_ms=1.000 first_byte_ms=11000.000 bytes_in=310 request_id=0b1c client_request_id=mine-1 )"
+          R"(trace_id=4bf9 tls_cipher=ECDHE-ECDSA-AES128-GCM-SHA256 sni="www.contoso.com" resumed=false)"
+          "\n");
+}
+
+TEST_CASE("what is not known of a line for eyes is a dash, or left out") {
+    std::string out;
+    append_text(out, {.ts = at(951782400000)});
+    CHECK(out == R"(- - - [29/Feb/2000:00:00:00 +0000] "- - -" 000 0 "-" "-" duration_ms=0.000 attempts=0 bytes_in=0)"
+                 "\n");
+}
+
+TEST_CASE("no client can end a line for eyes, or a quoted part of it") {
+    std::mt19937_64 random(20260201);
+    std::string path, agent, sni;
+    for (int round = 0; round < 20000; ++round) {
+        for (auto* text : {&path, &agent, &sni}) {
+            text->resize(random() % 40);
+            for (auto& c : *text)
+                c = random() % 2 ? static_cast<char>(random()) : "a\"\\\r\n\t\x1b\x7f\x80\xc2\x9b\0?"[random() % 13];
+        }
+        std::string line;
+        append_text(line, {.ts = at(0), .path = path, .sni = sni, .user_agent = agent});
+        const bool control = std::any_of(line.begin(), line.end() - 1, [](char c) {
+            const auto byte = static_cast<unsigned char>(c);
+            return byte < 0x20 || byte == 0x7f;
+        });
+        std::size_t quotes = 0; // that no backslash takes
+        for (std::size_t i = 0; i < line.size(); ++i) {
+            if (line[i] == '\\')
+                ++i;
+            else
+                quotes += line[i] == '"';
+        }
+        if (control || line.back() != '\n' || quotes != (sni.empty() ? 6u : 8u)) {
+            CAPTURE(line);
+            FAIL();
+        }
+    }
+}
+
+TEST_CASE("the longest line for eyes stays whole") {
+    const std::string worst(70000, '\x01');
+    auto record = full_record();
+    for (auto text :
+         {&access_record::request_id, &access_record::client_request_id, &access_record::trace_id,
+          &access_record::client_ip, &access_record::method, &access_record::path, &access_record::protocol,
+          &access_record::service, &access_record::deployment, &access_record::replica, &access_record::tls_cipher,
+          &access_record::sni, &access_record::user_agent, &access_record::auth})
+        record.*text = worst;
+    record.status = record.model_status = 65535;
+    record.fault = base::fault::replica_bad_response;
+    record.bytes_in = record.bytes_out = std::numeric_limits<std::uint64_t>::max();
+    record.duration = std::chrono::nanoseconds::max();
+    record.read = record.queue = record.connect = record.first_byte = std::chrono::nanoseconds::max();
+    record.attempts = std::numeric_limits<std::uint32_t>::max();
+    std::string out;
+    append_text(out, record);
+    CHECK(out.size() > 14 * 6 * worst.size());
+    CHECK(out.size() < 14 * 6 * worst.size() + 800);
+    CHECK(out.ends_with(" resumed=false\n"));
+}
+
+TEST_CASE("what succeeded, and what was not the client's doing") {
+    struct row {
+        base::fault fault;
+        std::uint16_t status;
+        bool good, let_down;
+    };
+    for (const auto& [fault, status, good, bad] : {row{base::fault::none, 200, true, false},
+                                                   {base::fault::none, 304, true, false},
+                                                   {base::fault::none, 404, false, false},
+                                                   {base::fault::none, 500, false, true},
+                                                   {base::fault::none, 0, false, false},
+                                                   {base::fault::client_gone, 499, false, false},
+                                                   {base::fault::no_route, 404, false, false},
+                                                   {base::fault::stream_broken, 200, false, true},
+                                                   {base::fault::model_error, 424, false, true}}) {
+        CAPTURE(status, base::token(fault));
+        const access_record record{.status = status, .fault = fault};
+        CHECK(succeeded(record) == good);
+        CHECK(let_down(record) == bad);
+    }
 }
 
 TEST_CASE("what is not known is left out") {
@@ -148,6 +242,11 @@ TEST_CASE("only well-formed UTF-8 passes; every other byte is one U+FFFD") {
     };
     for (const auto& [bytes, text] : cases) CHECK(parsed({.sni = bytes})["sni"] == text);
     CHECK(line_of({.sni = "\xc2\x9b"}).find("\\u009b") != std::string::npos);
+    // Line and paragraph separators, and what reverses the order of a line.
+    CHECK(line_of({.sni = "\xe2\x80\xa8"}).find("\"\\u2028\"") != std::string::npos);
+    CHECK(line_of({.sni = "\xe2\x80\xae"}).find("\"\\u202e\"") != std::string::npos);
+    CHECK(line_of({.sni = "\xe2\x81\xa9"}).find("\"\\u2069\"") != std::string::npos);
+    CHECK(line_of({.sni = "\xe2\x80\xa7\xe2\x80\xaf"}).find("\"\xe2\x80\xa7\xe2\x80\xaf\"") != std::string::npos);
 }
 
 TEST_CASE("a line is valid JSON whatever the bytes and numbers are") {

@@ -2,6 +2,10 @@
 
 #include <catch2/catch.hpp>
 
+#include <ctime>
+#include <future>
+#include <thread>
+
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -34,8 +38,28 @@ TEST_CASE("start time lies in the past and does not move, CPU time and memory ar
     CHECK(first.start_time > now - 1h);  // the test began within its time limit
     CHECK(first.cpu > 0ns);
     CHECK(first.resident_bytes > 64 * 1024);
+    CHECK(first.virtual_bytes > first.resident_bytes);
 
     const auto second = read_process_usage();
     CHECK(second.start_time == first.start_time);
     CHECK(second.cpu > first.cpu);
+}
+
+TEST_CASE("the CPU time of a thread is its own, and none once it has ended") {
+    std::promise<void> worked, may_end;
+    std::thread worker([&worked, told = may_end.get_future()] {
+        timespec spent{};
+        do clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+        while (spent.tv_sec == 0 && spent.tv_nsec < 20'000'000);
+        worked.set_value();
+        told.wait();
+    });
+    const thread_clock clock(worker);
+    worked.get_future().wait();
+    const auto spent = clock.spent();
+    CHECK(spent >= 20ms);
+    CHECK(spent <= read_process_usage().cpu);
+    may_end.set_value();
+    worker.join();
+    CHECK(clock.spent() == 0ns);
 }

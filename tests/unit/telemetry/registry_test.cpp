@@ -48,23 +48,29 @@ TEST_CASE("a page without services still names every family") {
                                             "process_open_fds gauge",
                                             "process_resident_memory_bytes gauge",
                                             "process_start_time_seconds gauge",
+                                            "process_virtual_memory_bytes gauge",
                                             "scoregate_abandon_expired_total counter",
                                             "scoregate_abandoned_total counter",
                                             "scoregate_mirrored_total counter",
                                             "scoregate_retries_total counter",
                                             "scoregate_accept_errors_total counter",
                                             "scoregate_access_log_dropped_total counter",
+                                            "scoregate_access_log_left_out_total counter",
                                             "scoregate_access_log_write_errors_total counter",
                                             "scoregate_auth_total counter",
                                             "scoregate_build_info gauge",
                                             "scoregate_busy_slots gauge",
                                             "scoregate_certificate_not_after_timestamp_seconds gauge",
+                                            "scoregate_certificate_not_before_timestamp_seconds gauge",
                                             "scoregate_client_gone_total counter",
                                             "scoregate_config_last_reload_successful gauge",
                                             "scoregate_connections gauge",
                                             "scoregate_connections_accepted_total counter",
                                             "scoregate_connections_evicted_total counter",
                                             "scoregate_connections_refused_total counter",
+                                            "scoregate_core_cpu_seconds_total counter",
+                                            "scoregate_errors_total counter",
+                                            "scoregate_last_reload_successful gauge",
                                             "scoregate_overload_state gauge",
                                             "scoregate_in_flight gauge",
                                             "scoregate_overhead_seconds histogram",
@@ -84,6 +90,9 @@ TEST_CASE("a page without services still names every family") {
                                             "scoregate_time_to_first_byte_seconds histogram",
                                             "scoregate_tls_handshake_failures_total counter",
                                             "scoregate_tls_handshakes_total counter",
+                                            "scoregate_traces_dropped_total counter",
+                                            "scoregate_traces_exported_total counter",
+                                            "scoregate_traffic_ratio gauge",
                                             "scoregate_utilization_ratio gauge",
                                         });
 }
@@ -138,6 +147,26 @@ TEST_CASE("what limits refused is one sample per limit, whatever its status, and
           "scoregate_rejected_total{service=\"iris\",deployment=\"blue\",fault=\"queue_full\"} 2\n"
           "scoregate_rejected_total{service=\"iris\",deployment=\"blue\",fault=\"queue_timeout\"} 1\n"
           "scoregate_rejected_total{service=\"iris\",deployment=\"blue\",fault=\"overloaded\"} 1\n");
+}
+
+TEST_CASE("what failed is counted by whose doing it was, from the start, a model's own 5xx with its replica") {
+    using base::fault;
+    service_metrics blue("iris", "blue", 2), unmatched("", "", 2);
+    for (int i = 0; i < 9; ++i) blue.at(i % 2).requests.add(fault::none, 200);
+    blue.at(0).requests.add(fault::none, 404); // the model's own: no failure
+    blue.at(0).requests.add(fault::none, 503); // the model's own
+    blue.at(1).requests.add(fault::model_error, 502);
+    blue.at(0).requests.add(fault::stream_broken, 200);
+    for (int i = 0; i < 2; ++i) blue.at(i).requests.add(fault::client_gone, 499);
+    blue.at(1).requests.add(fault::queue_full, 429);
+    const service_metrics* const all[] = {&unmatched, &blue};
+    CHECK(family(prometheus_text({.services = all}), "scoregate_errors_total") ==
+          "scoregate_errors_total{service=\"\",deployment=\"\",side=\"client\"} 0\n"
+          "scoregate_errors_total{service=\"\",deployment=\"\",side=\"replica\"} 0\n"
+          "scoregate_errors_total{service=\"\",deployment=\"\",side=\"proxy\"} 0\n"
+          "scoregate_errors_total{service=\"iris\",deployment=\"blue\",side=\"client\"} 2\n"
+          "scoregate_errors_total{service=\"iris\",deployment=\"blue\",side=\"replica\"} 3\n"
+          "scoregate_errors_total{service=\"iris\",deployment=\"blue\",side=\"proxy\"} 1\n");
 }
 
 TEST_CASE("buckets are cumulative, in seconds, and end with +Inf, sum and count") {
@@ -205,8 +234,8 @@ TEST_CASE("how replicas are, and what their probes said") {
     blue.health.ejections.add(2);
     blue.health.probes[static_cast<std::size_t>(probe_result::failure)].add(3);
     const deployment_load loads[] = {
-        {&blue, 0, 0, 1, {{"http://a", true}, {"http://b", false}}},
-        {&green, 0, 0, 1, {{"http://c", true}}},
+        {&blue, 0, 0, 1, 0, {{"http://a", true}, {"http://b", false}}},
+        {&green, 0, 0, 1, 0, {{"http://c", true}}},
     };
     const auto text = prometheus_text({.loads = loads});
     CHECK(family(text, "scoregate_replica_healthy") ==
@@ -289,40 +318,58 @@ TEST_CASE("connections that were refused, that made way, and what for") {
 }
 
 TEST_CASE("certificates, reloads, build and process") {
-    const certificate_expiry certificates[] = {{"www.contoso.com", "0A1B", std::chrono::sys_seconds{1893456000s}}};
+    const certificate_expiry certificates[] = {
+        {"www.contoso.com", "0A1B", std::chrono::sys_seconds{1893456000s}, std::chrono::sys_seconds{1885680000s}}};
     const reload_counts good[] = {{"configuration", 3, 0, true}, {"certificate", 1, 2, true}};
     const reload_counts bad[] = {{"configuration", 3, 0, true}, {"certificate", 1, 3, false}};
+    const std::chrono::nanoseconds core_cpu[] = {1500ms, 0ns};
     observations seen{.version = "0.1.0",
+                      .core_cpu = core_cpu,
                       .certificates = certificates,
                       .reloads = good,
                       .access_log_dropped = 17,
                       .access_log_write_errors = 4,
+                      .access_log_left_out = 99,
+                      .traces_exported = 23,
+                      .traces_dropped = 5,
                       .process = {.start_time = 1769860800250ms,
                                   .cpu = 1234567891ns,
                                   .resident_bytes = 4096,
+                                  .virtual_bytes = 8192,
                                   .open_fds = 12,
                                   .max_fds = 1024}};
     const auto text = prometheus_text(seen);
     CHECK(family(text, "scoregate_certificate_not_after_timestamp_seconds") ==
           "scoregate_certificate_not_after_timestamp_seconds{cname=\"www.contoso.com\",serial=\"0A1B\"} 1893456000\n");
+    CHECK(family(text, "scoregate_certificate_not_before_timestamp_seconds") ==
+          "scoregate_certificate_not_before_timestamp_seconds{cname=\"www.contoso.com\",serial=\"0A1B\"} 1885680000\n");
     CHECK(family(text, "scoregate_reloads_total") ==
           "scoregate_reloads_total{unit=\"configuration\",result=\"success\"} 3\n"
           "scoregate_reloads_total{unit=\"configuration\",result=\"failure\"} 0\n"
           "scoregate_reloads_total{unit=\"certificate\",result=\"success\"} 1\n"
           "scoregate_reloads_total{unit=\"certificate\",result=\"failure\"} 2\n");
     CHECK(family(text, "scoregate_config_last_reload_successful") == "scoregate_config_last_reload_successful 1\n");
+    CHECK(family(text, "scoregate_core_cpu_seconds_total") == "scoregate_core_cpu_seconds_total{core=\"0\"} 1.5\n"
+                                                              "scoregate_core_cpu_seconds_total{core=\"1\"} 0\n");
     CHECK(family(text, "scoregate_build_info") == "scoregate_build_info{version=\"0.1.0\"} 1\n");
     CHECK(family(text, "scoregate_access_log_dropped_total") == "scoregate_access_log_dropped_total 17\n");
+    CHECK(family(text, "scoregate_traces_exported_total") == "scoregate_traces_exported_total 23\n");
+    CHECK(family(text, "scoregate_traces_dropped_total") == "scoregate_traces_dropped_total 5\n");
     CHECK(family(text, "scoregate_access_log_write_errors_total") == "scoregate_access_log_write_errors_total 4\n");
+    CHECK(family(text, "scoregate_access_log_left_out_total") == "scoregate_access_log_left_out_total 99\n");
     CHECK(family(text, "process_start_time_seconds") == "process_start_time_seconds 1769860800.25\n");
     CHECK(family(text, "process_cpu_seconds_total") == "process_cpu_seconds_total 1.234567891\n");
     CHECK(family(text, "process_resident_memory_bytes") == "process_resident_memory_bytes 4096\n");
+    CHECK(family(text, "process_virtual_memory_bytes") == "process_virtual_memory_bytes 8192\n");
     CHECK(family(text, "process_open_fds") == "process_open_fds 12\n");
     CHECK(family(text, "process_max_fds") == "process_max_fds 1024\n");
 
     seen.reloads = bad;
     CHECK(family(prometheus_text(seen), "scoregate_config_last_reload_successful") ==
           "scoregate_config_last_reload_successful 0\n");
+    CHECK(family(prometheus_text(seen), "scoregate_last_reload_successful") ==
+          "scoregate_last_reload_successful{unit=\"configuration\"} 1\n"
+          "scoregate_last_reload_successful{unit=\"certificate\"} 0\n");
 }
 
 TEST_CASE("label values are escaped: quotes, backslashes and newlines only") {
@@ -369,7 +416,7 @@ TEST_CASE("every line of a full page is a comment or a sample of the family befo
 
 TEST_CASE("how busy a deployment is, with a cap and without") {
     const service_metrics capped("iris", "blue", 1), open("iris", "green", 1);
-    const deployment_load loads[] = {{&capped, 3, 4, 8}, {&open, 0, 5, {}}};
+    const deployment_load loads[] = {{&capped, 3, 4, 8, 90}, {&open, 0, 5, {}, 10}};
     const auto text = prometheus_text({.loads = loads});
     const std::string blue = "{service=\"iris\",deployment=\"blue\"} ",
                       green = "{service=\"iris\",deployment=\"green\"} ";
@@ -379,6 +426,8 @@ TEST_CASE("how busy a deployment is, with a cap and without") {
           "scoregate_busy_slots" + blue + "4\nscoregate_busy_slots" + green + "5\n");
     CHECK(family(text, "scoregate_slots") == "scoregate_slots" + blue + "8\n");
     CHECK(family(text, "scoregate_utilization_ratio") == "scoregate_utilization_ratio" + blue + "0.875\n");
+    CHECK(family(text, "scoregate_traffic_ratio") ==
+          "scoregate_traffic_ratio" + blue + "0.900\nscoregate_traffic_ratio" + green + "0.100\n");
 }
 
 TEST_CASE("copies are counted by what became of them, where there are any") {
