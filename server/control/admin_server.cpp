@@ -31,8 +31,7 @@ namespace {
 constexpr std::chrono::seconds longest_wait{5};
 constexpr std::size_t most_connections = 64;
 
-// The host of a Host field, without port and brackets.
-// Of HOST[:PORT]; empty if there is something else behind a bracket.
+// The host of a Host field, HOST[:PORT], without brackets; empty if there is something else behind a bracket.
 std::string_view host_name(std::string_view host) {
     if (!host.starts_with('[')) return host.substr(0, host.find(':'));
     const auto end = host.find(']');

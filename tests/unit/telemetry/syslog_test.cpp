@@ -9,7 +9,6 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <regex>
 #include <stdexcept>
 #include <string>
@@ -197,13 +196,13 @@ TEST_CASE("messages go by UDP to an address") {
 
 TEST_CASE("a daemon that is started anew gets the next message") {
     folder in;
-    std::optional<daemon_socket> server(std::in_place, in / "log");
+    auto server = std::make_unique<daemon_socket>(in / "log");
     const auto log = opened({.path = "syslog:" + in / "log"});
     log->at(0).write(numbered(1));
     log->at(0).flush();
     CHECK(number_in(server->receive()) == 1);
     server.reset();
-    server.emplace(in / "log");
+    server = std::make_unique<daemon_socket>(in / "log");
     log->at(0).write(numbered(2));
     CHECK(number_in(server->receive(log->at(0))) == 2);
     log->stop();
@@ -213,7 +212,7 @@ TEST_CASE("a daemon that is started anew gets the next message") {
 
 TEST_CASE("while there is no daemon messages are lost and counted") {
     folder in;
-    std::optional<daemon_socket> server(std::in_place, in / "log");
+    auto server = std::make_unique<daemon_socket>(in / "log");
     const auto log = opened({.path = "syslog:" + in / "log"});
     server.reset();
     fs::remove(in / "log");
