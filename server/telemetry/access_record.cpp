@@ -1,6 +1,7 @@
 #include "telemetry/access_record.hpp"
 
 #include "base/eight_bytes.hpp"
+#include "base/line_mark.hpp"
 
 #include <algorithm>
 #include <array>
@@ -50,16 +51,6 @@ char* put_code_unit(char* at, unsigned value) {
     return at;
 }
 
-// What some viewers of text end a line at, or turn its order around by: U+2028..202E, U+2066..2069. `sequence` is
-// well-formed. 0: none of them.
-unsigned acts_on_lines(std::string_view sequence) {
-    if (sequence.size() != 3 || sequence[0] != '\xe2') return 0;
-    const auto second = static_cast<unsigned char>(sequence[1]), third = static_cast<unsigned char>(sequence[2]);
-    if (second == 0x80 && third >= 0xa8 && third <= 0xae) return 0x2000u + third - 0x80;
-    if (second == 0x81 && third >= 0xa6 && third <= 0xa9) return 0x2040u + third - 0x80;
-    return 0;
-}
-
 // Whether eight bytes are all plain.
 bool all_plain(std::uint64_t bytes) {
     using namespace base::eight_bytes;
@@ -103,7 +94,7 @@ char* put_escaped(char* at, std::string_view text) {
             used = 1;
         } else if (c == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0) {
             at = put_code_unit(at, static_cast<unsigned char>(text[1])); // C1 controls: some terminals act on them
-        } else if (const auto unit = acts_on_lines(text.substr(0, used)); unit != 0) {
+        } else if (const auto unit = base::line_mark(text.substr(0, used)); unit != 0) {
             at = put_code_unit(at, unit);
         } else {
             at = put(at, text.substr(0, used));

@@ -1,5 +1,7 @@
 #include "telemetry/access_log.hpp"
 
+#include "support/temporary_folder.hpp"
+
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
@@ -26,19 +28,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-class folder {
-public:
-    folder() {
-        auto name = (fs::temp_directory_path() / "access_log_XXXXXX").string();
-        if (!::mkdtemp(name.data())) throw std::runtime_error("mkdtemp");
-        path_ = name;
-    }
-    ~folder() { fs::remove_all(path_); }
-    std::string operator/(const char* name) const { return path_ / name; }
-
-private:
-    fs::path path_;
-};
+using folder = scoregate::tests::temporary_folder;
 
 // The reading end of a FIFO. Nothing is read until the test asks for it.
 class fifo {

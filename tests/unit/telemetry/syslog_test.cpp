@@ -2,6 +2,8 @@
 #include "telemetry/access_log.hpp"
 #include "telemetry/syslog.hpp"
 
+#include "support/temporary_folder.hpp"
+
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
@@ -29,19 +31,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-class folder {
-public:
-    folder() {
-        auto name = (fs::temp_directory_path() / "syslog_XXXXXX").string();
-        if (!::mkdtemp(name.data())) throw std::runtime_error("mkdtemp");
-        path_ = name;
-    }
-    ~folder() { fs::remove_all(path_); }
-    std::string operator/(const char* name) const { return path_ / name; }
-
-private:
-    fs::path path_;
-};
+using folder = scoregate::tests::temporary_folder;
 
 // What a syslog daemon listens with.
 class daemon_socket {
