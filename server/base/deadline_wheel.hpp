@@ -15,7 +15,7 @@ class deadline_wheel;
 
 class deadline {
 public:
-    using callback = void (*)(void* owner); // may cancel sockets; must not touch a deadline
+    using callback = void (*)(void* owner); // may cancel sockets and arm its own deadline; touches no other
 
     deadline(deadline_wheel& wheel, void* owner, callback expired) : wheel_(wheel), owner_(owner), expired_(expired) {}
     ~deadline() { unlink(); }

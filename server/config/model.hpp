@@ -72,6 +72,7 @@ struct limits {
     std::uint32_t request_buffer_bytes = 65536;    // of a body that are collected before a replica is asked for
     std::uint64_t buffer_memory_bytes = 268435456; // of all such bodies together
     std::uint32_t min_body_rate = 16384; // bytes/s a client must keep over 10 s past request_buffer_bytes; 0: off
+    std::uint32_t min_reply_rate = 1024; // bytes/s in which a client must take replies, over 10 s of waiting; 0: off
     std::vector<base::network> allow;    // of clients; empty: all
     std::vector<base::network> deny;     // wins over allow
 };

@@ -232,6 +232,7 @@ void settings_reader::read_limits(section& in) {
         in.refuse(in.pointer("buffer_memory_bytes"), "is less than four times request_buffer_bytes, so that few bodies "
                                                      "or none could be collected: raise it, or lower the other");
     in.integer("min_body_rate", limits.min_body_rate, {0, 1 << 30}, "bytes/s");
+    in.integer("min_reply_rate", limits.min_reply_rate, {0, 1 << 30}, "bytes/s");
     in.list("allow", limits.allow, network_form);
     in.list("deny", limits.deny, network_form);
 }

@@ -21,7 +21,7 @@ exchange<Stream>::exchange(client_side<Stream>& client)
     : client_(client),
       core_(client.where),
       reading_(core_.wheel, this, cancel_client),
-      writing_(core_.wheel, this, cancel_client),
+      writing_(core_.wheel, this, judge_reader),
       cooling_(core_.wheel, this, cancel_client),
       replica_reading_(core_.wheel, this, cancel_replica),
       replica_writing_(core_.wheel, this, cancel_replica),

@@ -15,6 +15,7 @@
 #include "http/body.hpp"
 #include "http/write.hpp"
 #include "proxy/core.hpp"
+#include "proxy/pace.hpp"
 #include "proxy/queue_place.hpp"
 #include "tls/stream.hpp"
 #include "upstream/connection.hpp"
@@ -74,6 +75,9 @@ public:
 
 private:
     using clock = std::chrono::steady_clock;
+    // The system of a client that reads slowly takes a lump now and then, as its buffer has room, and nothing between:
+    // so much of a lump counts for the time after it.
+    static constexpr std::uint64_t most_ahead = 131072;
 
     // The request (exchange.cpp).
     void begin();
@@ -169,6 +173,13 @@ private:
     // A send is tried at once by the caller; these wait for what the socket did not take (exchange_wait.ipp).
     base::task<base::result<void>> send_rest_to_client(std::string_view rest, base::error_code ec);
     base::task<base::result<void>> send_rest_to_replica(std::string_view rest, base::error_code ec);
+    // Whether the client takes it, and how fast.
+    void begin_wait_for_reader();
+    void end_wait_for_reader();
+    bool look_at_reader();
+    bool reads_too_slowly();
+    void arm_next_look();
+    static void judge_reader(void* self);
 
     base::failure client_failure(const char* waited_for) const;
     base::failure replica_failure(base::fault otherwise) const;
@@ -188,13 +199,20 @@ private:
 
     client_side<Stream>& client_;
     core& core_;
-    base::deadline reading_, writing_;                 // cancel the client's socket
-    base::deadline cooling_;                           // too, when it is to be waited for without buffers
+    base::deadline reading_;                           // cancels the client's socket
+    base::deadline writing_;                           // has the client looked at, and cancels it if it is too slow
+    base::deadline cooling_;                           // cancels it when it is to be waited for without buffers
     base::deadline replica_reading_, replica_writing_; // cancel the replica's
     base::deadline unwatched_;                         // fires when the client is to be watched
     base::deadline total_;                             // cancels all of them
     std::optional<base::tick_timer> upload_ended_;     // cancelled when the upload coroutine has ended
     std::optional<base::tick_timer> watch_ended_;      // cancelled when the watch has ended
+
+    // How replies are taken, one after another: who pipelines is no faster for it.
+    pace reply_pace_{most_ahead};
+    std::uint64_t taken_ = 0;                // by the client's system, when last looked at
+    clock::time_point looked_at_, moved_at_; // then; and when it had last taken something
+    const char* too_slow_by_ = nullptr;      // which limit, once the client has been given up
 
     // One request's state from here on; begin() makes it new.
     std::shared_ptr<const routing::snapshot> snapshot_; // pinned: a reload changes nothing under way
@@ -234,8 +252,7 @@ private:
         std::size_t replica_head_size = 0; // at the front of out_
         http::reply_framing framing;
         std::uint64_t body_bytes = 0;    // payload of the request so far
-        std::uint64_t rate_bytes = 0;    // received in the current window of the rate check
-        clock::duration rate_time{};     // spent waiting for them
+        pace body_pace;                  // of the request's body, once that is judged by it
         clock::duration uploading_for{}; // spent waiting for the body before that check began
         clock::duration collecting{};    // spent waiting for the body before a slot was asked for
         unsigned interim_replies = 0, attempts = 0;

@@ -49,7 +49,7 @@ task<result<void>> exchange<Stream>::read_body() {
         if (ec == asio::error::operation_aborted && cold && !reading_.fired() && !now_.stop_upload)
             ec = co_await await_client();
         if (now_.stop_upload) co_return result<void>{};
-        if (ec) co_return client_failure("the body paused for longer than timeouts.body_idle_ms");
+        if (ec) co_return client_failure(body_paused);
         in.commit(n);
     }
     reading_.disarm();
@@ -156,7 +156,6 @@ task<> exchange<Stream>::end_upload() {
 // together may be as long as one may be, or a byte now and then would keep the connection for days.
 template <class Stream>
 bool exchange<Stream>::too_slow(std::size_t received, clock::duration waited) {
-    constexpr std::chrono::seconds window{10};
     const auto& limits = snapshot_->settings().limits;
     const auto rate = limits.min_body_rate;
     if (rate == 0) return false;
@@ -165,14 +164,8 @@ bool exchange<Stream>::too_slow(std::size_t received, clock::duration waited) {
         now_.uploading_for += waited;
         return now_.uploading_for > timeouts().body_idle + std::chrono::milliseconds(whole * 1000 / rate);
     }
-    now_.rate_bytes += received;
-    now_.rate_time += waited;
-    if (now_.rate_time < window) return false;
-    const auto seconds = std::chrono::duration<double>(now_.rate_time).count();
-    const bool slow = static_cast<double>(now_.rate_bytes) < rate * seconds;
-    now_.rate_bytes = 0;
-    now_.rate_time = {};
-    return slow;
+    now_.body_pace.add(received, waited);
+    return now_.body_pace.too_slow(rate);
 }
 
 } // namespace scoregate::proxy

@@ -8,6 +8,8 @@
 
 namespace scoregate::proxy {
 
+inline constexpr auto body_paused = "the body paused for longer than timeouts.body_idle_ms";
+
 // A client that makes us wait holds nothing that is not needed for it.
 template <class Stream>
 void exchange<Stream>::trim_client() {
@@ -38,10 +40,65 @@ bool exchange<Stream>::was_for_the_upload() const {
     return !reading_.fired() && !writing_.fired() && given_up().kind == fault::none;
 }
 
+// A client that reads slowly may take for minutes what makes the kernel tell of room to write. So what it has taken is
+// not known from that: it is looked at, when its time may be up.
+template <class Stream>
+void exchange<Stream>::begin_wait_for_reader() {
+    too_slow_by_ = nullptr;
+    looked_at_ = clock::now();
+    look_at_reader();
+    moved_at_ = looked_at_;
+    arm_next_look();
+}
+
+template <class Stream>
+void exchange<Stream>::end_wait_for_reader() {
+    reply_pace_.add(0, clock::now() - looked_at_);
+}
+
+// Whether it has taken anything since the last time. All since then was spent waiting for it.
+template <class Stream>
+bool exchange<Stream>::look_at_reader() {
+    const auto at = clock::now();
+    const auto taken = client_.stream.taken();
+    const auto more = taken - taken_;
+    reply_pace_.add(more, at - looked_at_);
+    looked_at_ = at;
+    taken_ = taken;
+    return more != 0;
+}
+
+// By timeouts.stream_idle for each pause, and by limits.min_reply_rate.
+template <class Stream>
+bool exchange<Stream>::reads_too_slowly() {
+    if (look_at_reader()) moved_at_ = looked_at_;
+    if (looked_at_ - moved_at_ >= timeouts().stream_idle)
+        too_slow_by_ = "the reply was not read within timeouts.stream_idle_ms";
+    else if (reply_pace_.too_slow(snapshot_->settings().limits.min_reply_rate))
+        too_slow_by_ = "the reply was read slower than limits.min_reply_rate";
+    return too_slow_by_ != nullptr;
+}
+
+template <class Stream>
+void exchange<Stream>::arm_next_look() {
+    const auto pause = std::chrono::floor<std::chrono::milliseconds>(looked_at_ - moved_at_);
+    writing_.arm(std::min(timeouts().stream_idle - pause, reply_pace_.left()));
+}
+
+// Of writing_. Once it has been given up, that is all it is told, again and again.
+template <class Stream>
+void exchange<Stream>::judge_reader(void* self) {
+    auto& one = *static_cast<exchange*>(self);
+    if (one.too_slow_by_ != nullptr || one.reads_too_slowly())
+        cancel_client(self);
+    else
+        one.arm_next_look();
+}
+
 template <class Stream>
 task<result<void>> exchange<Stream>::send_rest_to_client(std::string_view rest, error_code ec) {
     if (!ec && !rest.empty()) {
-        writing_.arm(timeouts().stream_idle);
+        begin_wait_for_reader();
         if (out_.empty()) out_.release();
         if (!now_.uploading && !now_.watching) trim_client(); // or it is being read
         while (!ec && !rest.empty()) {
@@ -52,10 +109,10 @@ task<result<void>> exchange<Stream>::send_rest_to_client(std::string_view rest, 
                 ec = {};
                 continue;
             }
-            if (!ec) writing_.arm(timeouts().stream_idle); // for each pause, not for the whole
         }
+        end_wait_for_reader();
     }
-    const auto why = ec ? client_failure("the reply was not read within timeouts.stream_idle_ms") : failure{};
+    const auto why = ec ? client_failure(too_slow_by_ != nullptr ? too_slow_by_ : body_paused) : failure{};
     if (writing_.fired()) forsake_client();
     writing_.disarm();
     if (ec) co_return why;

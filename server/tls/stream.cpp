@@ -77,6 +77,7 @@ int stream::bio_write(BIO* bio, const char* from, int size) {
     BIO_clear_retry_flags(bio);
     const auto n =
         ::send(self.socket_.native_handle(), from, static_cast<std::size_t>(size), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n > 0) self.sent_ += static_cast<std::size_t>(n);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) BIO_set_retry_write(bio);
     return static_cast<int>(n);
 }

@@ -13,11 +13,13 @@
 #include "base/deadline_wheel.hpp"
 #include "base/executor.hpp"
 #include "base/turns.hpp"
+#include "base/unacknowledged.hpp"
 #include "tls/openssl_ptr.hpp"
 
 #include <boost/asio/compose.hpp>
 #include <boost/asio/post.hpp>
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -76,6 +78,9 @@ public:
     // True once the peer has been sent an alert because of what it did: a fatal one, or that it may not renegotiate. A
     // close with bytes of it unread would reset the connection, and the alert might never be seen.
     bool refused() const { return refused_; }
+    // Bytes of ours that the peer's system has taken, records and handshake, whether or not anybody has read them. A
+    // system call.
+    std::uint64_t taken() { return sent_ - base::unacknowledged(socket_.native_handle()); }
     // Gives back what an idle connection does not need: our buffer, and OpenSSL's two of 16 KiB. Not while a read is in
     // flight, whose bytes go there.
     void release_buffers();
@@ -188,6 +193,7 @@ private:
     error_code socket_error_;   // why the socket gives no more; handed out when in_ is used up
     error_code failure_;        // of an SSL_ call: what every later one gets
     std::uint64_t to_come_ = 0; // of a large body
+    std::uint64_t sent_ = 0;    // ciphertext given to the kernel
     bool refused_ = false;
 };
 

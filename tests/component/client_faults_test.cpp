@@ -3,6 +3,7 @@
 #include "component/fixture.hpp"
 
 #include <poll.h>
+#include <sys/socket.h>
 
 using namespace scoregate;
 using namespace scoregate::tests;
@@ -214,6 +215,40 @@ TEST_CASE("client_timeout: a reply that the client does not read is cut") {
     CHECK_FALSE(reply.whole);
     CHECK(reply.body.size() < body.size());
     CHECK(client.wait_for_end() == ending::reset); // or the kernel would go on holding what it has of it
+}
+
+TEST_CASE("client_timeout: a reply must be taken at min_reply_rate while it waits, and only then") {
+    const auto what = GENERATE(over::tls, over::plain);
+    INFO(to_string(what));
+    event go_on;
+    const auto body = pattern(32 * 1024 * 1024);
+    one_replica world(
+        what,
+        [&](conversation& with) {
+            if (with.read_head().first_line.find("events") == std::string::npos) {
+                with.send(ok(body));
+                return with.wait_for_end();
+            }
+            with.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nfirst\n\r\n");
+            go_on.wait();
+            with.send("7\r\nsecond\n\r\n0\r\n\r\n");
+        },
+        [](config::settings& s) { s.limits.min_reply_rate = 1 << 30; });
+    test_client listening(world.proxy.port(), world.proxy.terms()), sipping(world.proxy.port(), world.proxy.terms());
+    listening.send(get(score + "?events"));
+    listening.read_until("first\n");
+    sipping.send(get(score));
+    // A little of it now and then, so that it is no pause that ends it: until the reset.
+    pollfd broken{sipping.descriptor(), 0, 0};
+    char some[4096];
+    int sips = 0;
+    for (; ::poll(&broken, 1, 250) == 0 && sips < 400; ++sips)
+        ::recv(sipping.descriptor(), some, sizeof some, MSG_DONTWAIT);
+    CHECK(sips < 400);
+    CHECK(sips > 8);
+    check_record(world.proxy.next_record(), 200, "client_timeout", "client");
+    go_on.set(); // its model was silent for all that time
+    CHECK(listening.read_until("0\r\n\r\n").find("second") != std::string::npos);
 }
 
 TEST_CASE("an idle connection is closed in order after keep_alive_ms, without a request on record") {

@@ -133,6 +133,33 @@ TEST_CASE("what has fired fires each tick until it is disarmed or armed") {
     CHECK(one.fired_at.size() == fired);
 }
 
+TEST_CASE("a callback may arm its own deadline again: it fires once each time") {
+    struct repeated {
+        static void rang(void* self) {
+            auto& owner = *static_cast<repeated*>(self);
+            ++owner.times;
+            owner.due.arm(1s);
+        }
+        int times = 0;
+        deadline due;
+        explicit repeated(deadline_wheel& wheel) : due(wheel, this, &repeated::rang) {}
+    };
+    clockwork clock;
+    bell before(clock.wheel, clock.now);
+    repeated one(clock.wheel);
+    bell behind(clock.wheel, clock.now);
+    for (auto* each : {&before.due, &one.due, &behind.due}) each->arm(1s);
+    clock.advance(10s);
+    CHECK(one.times >= 9);
+    CHECK(one.times <= 10);
+    CHECK_FALSE(one.due.fired());
+    CHECK(before.fired_at.size() > 100); // the others of its slot go on as ever
+    CHECK(behind.fired_at.size() > 100);
+    one.due.disarm();
+    clock.advance(10s);
+    CHECK(one.times <= 10);
+}
+
 TEST_CASE("deadlines beyond one turn of the wheel, at the same slot as near ones") {
     clockwork clock;
     constexpr auto turn = 1024 * tick;

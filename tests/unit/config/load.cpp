@@ -65,6 +65,7 @@ TEST_CASE("the defaults are the contract's") {
     CHECK(s.limits.max_headers == 100);
     CHECK(s.limits.max_request_bytes == 104857600);
     CHECK(s.limits.min_body_rate == 16384);
+    CHECK(s.limits.min_reply_rate == 1024);
     CHECK(s.timeouts.handshake == 10s);
     CHECK(s.timeouts.header == 10s);
     CHECK(s.timeouts.body_idle == 30s);
@@ -106,7 +107,7 @@ TEST_CASE("every key is read, with comments between") {
       "workers": 3,
       "user": "scoregate:tls",
       "limits": { "max_connections": 4, "max_header_bytes": 2048, "max_headers": 5, "max_request_bytes": 5000000000,
-                  "min_body_rate": 0, "max_connections_per_ip": 6, "max_handshakes": 7, "max_requests_per_connection": 8,
+                  "min_body_rate": 0, "min_reply_rate": 9, "max_connections_per_ip": 6, "max_handshakes": 7, "max_requests_per_connection": 8,
                   "max_memory_bytes": 5000000000, "allow": ["::ffff:10.0.0.0/104"], "deny": ["::/0", "0.0.0.0/0"] },
       "timeouts": { "handshake_ms": 11, "header_ms": 12, "body_idle_ms": 13, "keep_alive_ms": 14, "connect_ms": 15,
                     "stream_idle_ms": 86400000, "drain_grace_ms": 17, "drain_ms": 18 },
@@ -153,6 +154,7 @@ TEST_CASE("every key is read, with comments between") {
     CHECK(s.limits.max_headers == 5);
     CHECK(s.limits.max_request_bytes == 5000000000);
     CHECK(s.limits.min_body_rate == 0);
+    CHECK(s.limits.min_reply_rate == 9);
     CHECK(s.timeouts.handshake == 11ms);
     CHECK(s.timeouts.header == 12ms);
     CHECK(s.timeouts.body_idle == 13ms);
@@ -251,6 +253,8 @@ TEST_CASE("what is wrong is refused at its pointer, with what to do") {
         same("/limits/max_request_bytes", "1099511627777", "from 1 to 1099511627776 bytes"),
         same("/limits/min_body_rate", "-1", "from 0 to 1073741824 bytes/s"),
         same("/limits/min_body_rate", "1073741825", "from 0 to 1073741824 bytes/s"),
+        same("/limits/min_reply_rate", "-1", "from 0 to 1073741824 bytes/s"),
+        same("/limits/min_reply_rate", "1073741825", "from 0 to 1073741824 bytes/s"),
         same("/timeouts/handshake_ms", "0", "from 1 to 86400000 ms"),
         same("/timeouts/header_ms", "86400001", "from 1 to 86400000 ms"),
         same("/timeouts/body_idle_ms", "0", "from 1 to 86400000 ms"),

@@ -478,6 +478,24 @@ TEST_CASE("a full socket takes a part, and the rest goes on from another place")
     CHECK((at.peer->heard == bytes));
 }
 
+TEST_CASE("what the peer's system has taken is known while a record is half written") {
+    connection at;
+    at.establish();
+    CHECK(at.server_until([&] { return at.server->taken() > 200; })); // the handshake
+    const auto before = at.server->taken();
+    at.server->socket().set_option(asio::socket_base::send_buffer_size(16384));
+    const auto bytes = pattern(8 << 20, 1);
+    error_code ec;
+    const auto sent = at.server->write_now(bytes, ec);
+    REQUIRE(sent < bytes.size());
+    const auto taken = at.server->taken();
+    CHECK(taken > before);
+    REQUIRE(at.until([&] { return at.server->taken() > taken; })); // nothing more was written
+    CHECK(at.until([&] { return at.peer->heard.size() >= sent; }));
+    CHECK(
+        at.server_until([&] { return at.server->taken() > before + sent; })); // records are larger than what they bear
+}
+
 TEST_CASE("close_notify is the end, its absence a truncation") {
     std::array<char, 16> into{};
     SECTION("orderly, behind data") {
