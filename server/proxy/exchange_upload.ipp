@@ -6,6 +6,8 @@
 
 namespace scoregate::proxy {
 
+inline constexpr auto body_paused = "the body paused for longer than timeouts.body_idle_ms";
+
 // Nothing that this connection brings from here on is a request: where the body ends is not known, and what stands in
 // the buffer has been decoded in part.
 template <class Stream>

@@ -8,8 +8,6 @@
 
 namespace scoregate::proxy {
 
-inline constexpr auto body_paused = "the body paused for longer than timeouts.body_idle_ms";
-
 // A client that makes us wait holds nothing that is not needed for it.
 template <class Stream>
 void exchange<Stream>::trim_client() {

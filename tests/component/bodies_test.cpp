@@ -229,6 +229,25 @@ TEST_CASE("pipelined requests are answered in order") {
     CHECK(world.replica.connections() == 1);
 }
 
+TEST_CASE("a megabyte of requests in one go: each is answered, in order") {
+    one_replica world(over::tls, echo_framed);
+    test_client client(world.proxy.port(), world.proxy.terms());
+    const auto body = [](std::size_t i) { return std::to_string(i) + ":" + pattern(200); };
+    std::string all;
+    std::size_t count = 0;
+    for (; all.size() < 1'000'000; ++count)
+        all += asked(framed::length, "reply=length:" + std::to_string(body(count).size()), body(count), 1, 11);
+    client.send(all);
+    bool in_order = true;
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto reply = client.read_reply();
+        in_order = in_order && reply.status() == 200 && reply.body == body(i);
+    }
+    CHECK(in_order);
+    CHECK(world.replica.requests() == count);
+    CHECK(client.ask(get("/")).body == "Healthy"); // and not a byte behind them
+}
+
 TEST_CASE("what a client sends behind its last request does not cost it the reply") {
     const auto what = GENERATE(over::tls, over::plain);
     const bool ends = GENERATE(false, true);

@@ -3,8 +3,8 @@
     python3 hostile.py STATE PORT COUNT [OTHER_PORT]
 
 prints "held" when all of them are in it but those that the server has turned away, and "ended" when it has closed them
-all; lives until it is killed. They take the steps to their state one after another; from then on each sends the state's
-trickle once a second, and nothing is read.
+all; lives until it is killed. They take the steps to their state one after another; from then on each reads as much as
+the state's sip and sends its trickle, once a second; most do neither.
 """
 import contextlib
 import dataclasses
@@ -76,6 +76,23 @@ def sends(request, unread=False):
     return make
 
 
+def as_far_as_it_goes(request):
+    """The same, but for what nobody takes."""
+    def make(clients):
+        sock = clients.secure(unread=True)
+        sock.setblocking(False)
+        with contextlib.suppress(ssl.SSLWantWriteError):
+            for at in range(0, len(request), 16384):
+                sock.send(request[at:at + 16384])
+        return sock
+    return make
+
+
+def below_tls(make):
+    """From then on it reads and writes records, in whatever pieces."""
+    return lambda clients: socket.socket(fileno=make(clients).detach())
+
+
 def silent(clients):
     return clients.connect()
 
@@ -104,8 +121,7 @@ def idle(clients):
 
 def record(clients):
     """Idle but for the beginning of a TLS record."""
-    sock = idle(clients)
-    raw = socket.socket(fileno=sock.detach())
+    raw = below_tls(idle)(clients)
     raw.sendall(struct.pack("!BHH", 23, 0x0303, 16384) + b"the beginning")
     return raw
 
@@ -140,6 +156,15 @@ def renegotiation(clients):
 class State:
     make: typing.Callable
     trickle: bytes = b""
+    sip: int = 0
+
+    def move(self, sock):
+        with contextlib.suppress(OSError):  # nothing there, or the server has closed it just now
+            if self.sip:
+                sock.recv(self.sip)
+        with contextlib.suppress(OSError):
+            if self.trickle:
+                sock.send(self.trickle)
 
 
 STATES = {
@@ -155,7 +180,11 @@ STATES = {
     "upload": State(sends(head(b"POST", SCORE, b"Content-Length: 1000000", b"", b"x" * 70000)), b"x"),
     "fast_upload": State(sends(head(b"POST", SCORE, b"Content-Length: 1000000", b"", b"x" * 70000)), b"x" * 2000),
     "reader": State(sends(head(b"GET", LARGE, b"", b""), unread=True)),
+    "slow_reader": State(below_tls(sends(head(b"GET", LARGE, b"", b""), unread=True)), sip=20),
+    "fast_reader": State(below_tls(sends(head(b"GET", LARGE, b"", b""), unread=True)), sip=4096),
     "pipeline": State(sends(head(b"GET", LARGE, b"", b"") * 300, unread=True)),
+    "long_pipeline": State(as_far_as_it_goes(head(b"GET", SCORE, b"", b"") * 16000)),  # a megabyte
+    "requests": State(idle, head(b"GET", SCORE, b"", b""), sip=65536),
     "idle": State(idle),
     "record": State(record),
     "renegotiation": State(renegotiation),
@@ -178,21 +207,22 @@ def bring_into(state, clients, count):
             yield state.make(clients)
 
 
-def keep(held, trickle):
-    next_trickle = time.monotonic() + 1
+def keep(held, state):
+    next_move = time.monotonic() + 1
+    for sock in held:
+        sock.setblocking(False)
     left = {sock.fileno(): sock for sock in held}
     with select.epoll() as closed:
         for number in left:
             closed.register(number, select.EPOLLRDHUP)
         while left:
-            for number, _ in closed.poll(max(0, next_trickle - time.monotonic())):
+            for number, _ in closed.poll(max(0, next_move - time.monotonic())):
                 left.pop(number).close()
-            if time.monotonic() < next_trickle:
+            if time.monotonic() < next_move:
                 continue
-            next_trickle += 1
-            for sock in left.values() if trickle else ():
-                with contextlib.suppress(OSError):  # the server may have closed it just now
-                    sock.send(trickle)
+            next_move += 1
+            for sock in left.values():
+                state.move(sock)
 
 
 if __name__ == "__main__":
@@ -203,5 +233,5 @@ if __name__ == "__main__":
     state = STATES[name]
     held = list(bring_into(state, clients, count))
     print("held", flush=True)
-    keep(held, state.trickle)
+    keep(held, state)
     print("ended", flush=True)

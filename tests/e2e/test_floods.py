@@ -30,14 +30,19 @@ def documented():
 
 
 MOST_BYTES = documented()
+# TLS costs the clients time, and what nobody reads the kernel memory.
+COUNTS = {"silent": 4000, "hello": 4000, "flight": 4000, "long_pipeline": 500}
+AS_FAST_AS_THEY_MUST = {"fast_upload", "fast_reader"}
 
 
 @pytest.fixture
 def begin(start, quick_replica):
-    """begin(**settings): a scoregate that has served before, so that what it keeps is there."""
-    def begin_one(**settings):
-        gate = start(flooded_service(quick_replica), workers=2, access_log=None, **settings)
-        with GoodClients(gate) as good:
+    """begin(**settings): a scoregate that has served before, so that what it keeps is there, and that lets clients read
+    as slowly as they like."""
+    def begin_one(limits=None, keep=(True, False, True, False), **settings):
+        gate = start(flooded_service(quick_replica), workers=2, access_log=None,
+                     limits={"min_reply_rate": 0} | (limits or {}), **settings)
+        with GoodClients(gate, keep) as good:
             good.wait_served()
         wait_connections(gate, 0)
         return gate
@@ -52,7 +57,7 @@ def test_the_page_has_every_state():
 def test_thousands_harm_nobody(begin, state):
     gate = begin(timeouts=PATIENT)
     memory, descriptors_before = Memory(gate.pid), descriptors(gate)
-    count = 4000 if state in ("silent", "hello", "flight") else 2000  # TLS costs the clients time
+    count = COUNTS.get(state, 2000)
     with GoodClients(gate) as good, Flood(state, gate, count) as flood:
         flood.wait_held()
         good.wait_served()
@@ -81,14 +86,26 @@ def test_what_a_flood_took_serves_the_next(begin):
 def test_each_is_ended_by_its_limit(begin):
     gate = begin(timeouts={name: 500 for name in PATIENT})
     with contextlib.ExitStack() as floods:
-        for flood in [floods.enter_context(Flood(state, gate, 100)) for state in MOST_BYTES if state != "fast_upload"]:
+        states = MOST_BYTES.keys() - AS_FAST_AS_THEY_MUST
+        for flood in [floods.enter_context(Flood(state, gate, 100)) for state in states]:
             flood.wait_ended()
         wait_connections(gate, 0)
 
 
 def test_an_attempt_to_renegotiate_is_the_last(begin):
     gate = begin(timeouts=PATIENT)
-    with GoodClients(gate) as good, Flood("renegotiation", gate, 2000) as flood:
+    memory, count = Memory(gate.pid), 2000
+    with GoodClients(gate) as good, Flood("renegotiation", gate, count) as flood:
+        flood.wait_ended()
+        good.wait_served()
+    wait_connections(gate, 0)
+    assert memory.growth / count < MOST_BYTES["flight"]
+
+
+def test_a_connection_ends_with_its_last_request(begin):
+    once = [False] * 4
+    gate = begin(limits={"max_requests_per_connection": 4}, keep=once, timeouts=PATIENT)
+    with GoodClients(gate, once) as good, Flood("requests", gate, 500) as flood:
         flood.wait_ended()
         good.wait_served()
     wait_connections(gate, 0)
@@ -101,6 +118,16 @@ def test_a_slow_body_ends_and_one_that_keeps_the_rate_goes_on(begin):
         slow.wait_ended()
         assert gate.metric("scoregate_requests_total", fault="client_timeout") == 500
         assert gate.metric("scoregate_in_flight", service="model", deployment="blue") >= 500
+        good.wait_served()
+
+
+def test_a_slow_reader_ends_and_one_that_keeps_the_rate_goes_on(begin):
+    gate = begin(limits={"min_reply_rate": 1000}, timeouts=PATIENT)
+    with GoodClients(gate) as good, Flood("fast_reader", gate, 500) as fast, Flood("slow_reader", gate, 500) as slow:
+        fast.wait_held()
+        slow.wait_ended()
+        assert gate.metric("scoregate_requests_total", fault="client_timeout") == 500
+        assert gate.metric("scoregate_connections") >= 500
         good.wait_served()
 
 
