@@ -1,4 +1,5 @@
-// Replicas over TLS. The replica's side of it is another proxy, which has a certificate and a scripted replica.
+// Replicas over TLS. The replica's side of it is another proxy, which has a certificate and a scripted replica; or,
+// where it is to do what no proxy does, OpenSSL in a script.
 #include "component/fixture.hpp"
 
 using namespace scoregate;
@@ -32,6 +33,71 @@ struct chain {
 
     scripted_replica replica;
     checked_proxy back, front;
+};
+
+// The replica's end of a TLS connection, within its script.
+class tls_end {
+public:
+    explicit tls_end(conversation& with) : with_(with), context_(SSL_CTX_new(TLS_server_method())) {
+        const auto& shown = shared_identity();
+        SSL_CTX_use_certificate(context_.get(), shown.leaf.certificate.get());
+        SSL_CTX_add1_chain_cert(context_.get(), shown.intermediate.certificate.get());
+        SSL_CTX_use_PrivateKey(context_.get(), shown.leaf.key.get());
+        ssl_.reset(SSL_new(context_.get()));
+        SSL_set_bio(ssl_.get(), BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+        SSL_set_accept_state(ssl_.get());
+    }
+
+    // The handshake too, if it is still to come. Empty at the end, however that came.
+    std::string read() {
+        char block[16384];
+        for (;;) {
+            const int n = SSL_read(ssl_.get(), block, sizeof block);
+            flush();
+            if (n > 0) return {block, static_cast<std::size_t>(n)};
+            if (closure_alert_came()) return {};
+            const auto more = with_.read_some();
+            if (more.empty()) return {};
+            BIO_write(SSL_get_rbio(ssl_.get()), more.data(), static_cast<int>(more.size()));
+        }
+    }
+    void read_request() {
+        for (std::string text; !text.ends_with("\r\n\r\n{}");) {
+            const auto more = read();
+            if (more.empty()) throw wire_ended("no request came");
+            text += more;
+        }
+    }
+    void write(std::string_view text) {
+        SSL_write(ssl_.get(), text.data(), static_cast<int>(text.size()));
+        flush();
+    }
+    void send_closure_alert() {
+        SSL_shutdown(ssl_.get());
+        flush();
+    }
+    bool closure_alert_came() const { return (SSL_get_shutdown(ssl_.get()) & SSL_RECEIVED_SHUTDOWN) != 0; }
+
+private:
+    void flush() {
+        char* bytes = nullptr;
+        const auto size = BIO_get_mem_data(SSL_get_wbio(ssl_.get()), &bytes);
+        if (size > 0) with_.send({bytes, static_cast<std::size_t>(size)});
+        (void)BIO_reset(SSL_get_wbio(ssl_.get()));
+        ERR_clear_error();
+    }
+
+    conversation& with_;
+    tls::ssl_ctx_ptr context_;
+    tls::ssl_ptr ssl_;
+};
+
+// In front of a replica that speaks TLS itself.
+struct front_of : checked_proxy {
+    explicit front_of(const scripted_replica& replica) : checked_proxy(over::tls, chain::settings_at(replica.port())) {
+        trust[{"iris", "blue"}] = running_proxy::shared_trust();
+        reload(chain::settings_at(replica.port()));
+    }
 };
 
 } // namespace
@@ -154,4 +220,59 @@ TEST_CASE("https:// replicas: who waits when a reload makes them so is sent over
     CHECK(back.full_handshakes() == 1);
     go.set();
     CHECK(first.read_reply().body == "plain");
+}
+
+TEST_CASE("https:// replicas: a reply that ends with the connection is whole only behind a closure alert") {
+    struct row {
+        const char* what;
+        std::string reply;
+        bool alert, whole;
+    };
+    const std::string ok_line = "HTTP/1.1 200 OK\r\n";
+    const std::vector<row> rows{
+        {"to the end, with the alert", ok_line + "\r\nhello", true, true},
+        {"to the end, without it", ok_line + "\r\nhello", false, false},
+        {"a length", ok_line + "Content-Length: 5\r\n\r\nhello", false, true},
+        {"chunks", ok_line + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", false, true},
+        {"a length that is not reached", ok_line + "Content-Length: 6\r\n\r\nhello", true, false},
+        {"chunks without the last", ok_line + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", true, false},
+    };
+    for (const auto& row : rows) {
+        INFO(row.what);
+        scripted_replica replica([&row](conversation& with) {
+            tls_end end(with);
+            end.read_request();
+            end.write(row.reply);
+            if (row.alert) end.send_closure_alert();
+            with.close();
+        });
+        front_of front(replica);
+        test_client client(front.port(), front.terms());
+        client.send(post("{}"));
+        const auto reply = client.read_reply();
+        CHECK(reply.status() == 200);
+        CHECK(reply.body == "hello");
+        CHECK(reply.whole == row.whole);
+        if (!row.whole) CHECK(client.wait_for_end() == ending::cut);
+        wait_until([&] { return front.count() == 1; });
+        CHECK(front.count("iris", row.whole ? fault::none : fault::stream_broken, 200) == 1);
+    }
+}
+
+TEST_CASE("https:// replicas: they are sent a closure alert before their connection is closed") {
+    event ended;
+    bool alert_came = false;
+    scripted_replica replica([&](conversation& with) {
+        tls_end end(with);
+        end.read_request();
+        end.write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+        end.read();
+        alert_came = end.closure_alert_came();
+        ended.set();
+    });
+    front_of front(replica);
+    test_client client(front.port(), front.terms());
+    CHECK(client.ask(post("{}")).body == "ok");
+    ended.wait();
+    CHECK(alert_came);
 }

@@ -293,6 +293,27 @@ const std::vector<attack> attacks{
      no_renegotiation},
 };
 
+// All that an honest client has said, until its request was answered.
+struct recording {
+    std::vector<std::string> said; // hello; the rest of its handshake; the request
+    tls::ssl_session_ptr session;
+};
+
+recording record_client(std::uint16_t port, SSL_SESSION* resumed) {
+    tls_tamperer honest(port, "www.contoso.com", resumed);
+    recording made;
+    honest.finish([&](const std::string& flight) {
+        made.said.push_back(flight);
+        honest.send(flight);
+    });
+    made.said.push_back(honest.seal(post("{}")));
+    honest.send(made.said.back());
+    CHECK(honest.read_text().starts_with("HTTP/1.1 200"));
+    made.session.reset(SSL_get1_session(honest.ssl()));
+    SSL_set_shutdown(honest.ssl(), SSL_SENT_SHUTDOWN); // as after a close_notify: the session may be used again
+    return made;
+}
+
 } // namespace
 
 TEST_CASE("what breaks TLS is told so, ends, and leaves nothing behind") {
@@ -320,6 +341,39 @@ TEST_CASE("what breaks TLS is told so, ends, and leaves nothing behind") {
         wait_until([&] { return proxy.open_connections() == 0; });
     }
     CHECK(proxy.count("iris", fault::none, 200) == attacks.size()); // and those alone
+}
+
+// Each server's random is new, and with it the keys: what was said under others does not decrypt.
+TEST_CASE("a handshake that was recorded and is played again ends at its Finished, and nothing behind it is served") {
+    one_replica world(over::tls, always(ok("{}")));
+    auto& proxy = world.proxy;
+    const auto full = record_client(proxy.port(), nullptr);
+    const auto resumed = record_client(proxy.port(), full.session.get());
+    REQUIRE(proxy.full_handshakes() == 1);
+    REQUIRE(proxy.resumed_handshakes() == 1);
+    wait_until([&] { return proxy.open_connections() == 0 && proxy.count() == 2; });
+    for (const auto* recorded : {&full, &resumed})
+        for (const bool in_turn : {true, false}) {
+            INFO((recorded == &full ? "full" : "resumed") << (in_turn ? ", in turn" : ", all at once"));
+            REQUIRE(recorded->said.size() == 3);
+            tls_tamperer thief(proxy.port());
+            try {
+                thief.send(recorded->said[0]);
+                if (in_turn) thief.answer();
+                thief.send(recorded->said[1] + recorded->said[2]);
+            } catch (const wire_ended&) {
+                // The proxy may have had enough before all was sent.
+            }
+            const auto end = thief.end();
+            // Of a resumed session the proxy has begun to encrypt, and whoever has only recorded cannot read why.
+            if (recorded == &full) CHECK(to_string(end.alert) == to_string(bad_record_mac));
+            CHECK(end.clean);
+            wait_until([&] { return proxy.open_connections() == 0; });
+        }
+    CHECK(proxy.full_handshakes() == 1);
+    CHECK(proxy.resumed_handshakes() == 1);
+    CHECK(proxy.count() == 2);
+    CHECK(world.replica.requests() == 2);
 }
 
 TEST_CASE("a client that wishes to renegotiate again and again is answered once") {
