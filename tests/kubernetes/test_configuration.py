@@ -1,12 +1,13 @@
 """Every configuration that a rendered ConfigMap holds, where it is mounted, is one that `scoregate check` takes."""
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
 import pytest
 
-from rendered import OVERLAYS, ROOT, render, scoregate_of, variables_of
+from rendered import OVERLAYS, ROOT, render, schema_problems, scoregate_of, variables_of, without_order
 
 BINARY = pathlib.Path(os.environ.get("SCOREGATE_BINARY") or ROOT / "build/release/scoregate").resolve()
 FOLDER = pathlib.PurePosixPath("/etc/scoregate")
@@ -36,7 +37,7 @@ def secrets(tmp_path_factory):
     made = tmp_path_factory.mktemp("certificates")
     assert scoregate("cert", "dev", "--out", made, "--cname", "www.contoso.com").returncode == 0
     certificate, key, ca = ((made / name).read_bytes() for name in ("cert.pem", "key.pem", "ca.pem"))
-    keys = {name: scoregate("key", "generate").stdout.encode() for name in ("iris-primary", "iris-secondary")}
+    keys = {name: scoregate("key", "generate").stdout.encode() for name in ("iris-primary", "iris-secondary", "wine-primary")}
     return {
         "contoso-tls": {"cert.pem": certificate, "key.pem": key},  # Azure's
         "scoregate-tls": {"tls.crt": certificate, "tls.key": key, "ca.crt": ca},  # cert-manager's
@@ -50,8 +51,9 @@ def check(tmp_path, secrets):
     def check_one(objects, left_out=()):
         container, pod = scoregate_of(objects)
         volumes = {each["name"]: each for each in pod["volumes"]}
+        root = tmp_path / "pod"
         for mount in container["volumeMounts"]:
-            at = tmp_path / pathlib.PurePosixPath(mount["mountPath"]).relative_to(FOLDER)
+            at = root / pathlib.PurePosixPath(mount["mountPath"]).relative_to(FOLDER)
             volume = volumes[mount["name"]]
             if "configMap" in volume:
                 data = objects["ConfigMap", volume["configMap"]["name"]]["data"]
@@ -60,7 +62,7 @@ def check(tmp_path, secrets):
                 project(at, secrets[volume["secret"]["secretName"]])
             else:
                 at.mkdir()
-        return scoregate("check", "--config", tmp_path / "scoregate.json", variables=variables_of(objects))
+        return scoregate("check", "--config", root / "scoregate.json", variables=variables_of(objects))
 
     return check_one
 
@@ -83,21 +85,25 @@ def test_what_is_needed_is_missed(folder, secret, check):
     assert check(render(folder), left_out=[secret]).returncode == 2
 
 
-def test_an_overlay_of_ones_own(tmp_path, check):
-    """The one that docs/kubernetes.md shows: another's overlays below it, a name and a service of its own."""
-    page = (ROOT / "docs/kubernetes.md").read_text()
-    told = page.split("<!-- tests/kubernetes: own -->", 1)[1]
-    own = tmp_path / "clone/own"
-    shutil.copytree(ROOT / "docker/kubernetes", own.parent / "docker/kubernetes")
-    for block in told.split("```")[1:8:2]:
-        name, content = block.split("\n", 1)[1].split("\n", 1)
-        file = own / name.removeprefix("# own/").removeprefix("// own/")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(content)
+@pytest.fixture
+def own(tmp_path):
+    """The overlay that docs/kubernetes.md shows, beside a copy of docker/kubernetes. Each block begins with its file's name."""
+    told = (ROOT / "docs/kubernetes.md").read_text().split("<!-- tests/kubernetes: own -->", 1)[1].split("\n## ", 1)[0]
+    clone = tmp_path / "clone"
+    shutil.copytree(ROOT / "docker/kubernetes", clone / "docker/kubernetes")
+    for name, content in re.findall(r"^```\w+\n(?:#|//) (own/\S+)\n(.*?)^```$", told, re.MULTILINE | re.DOTALL):
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / name).write_text(content)
+    return clone / "own"
+
+
+def test_an_overlay_of_ones_own(own, check):
     objects = render(own)
-    assert objects == render(own, "current") or set(objects) == set(render(own, "current"))
+    assert without_order(objects) == without_order(render(own, "current"))
+    assert {each["metadata"]["namespace"] for each in objects.values()} == {"azureml"}
     assert objects["Deployment", "scoregate"]["spec"]["replicas"] == 3
     assert set(objects["ConfigMap", "scoregate-services"]["data"]) == {"wine.json"}
-    shutil.rmtree(own.parent)
+    assert variables_of(objects)["SCOREGATE_SET_ticket_keys_dir"] == "tickets"
+    assert schema_problems(list(objects.values())) == [None] * len(objects)
     done = check(objects)
     assert done.returncode == 0, done.stderr
