@@ -2,10 +2,15 @@
 import copy
 import json
 import re
+import pathlib
 import subprocess
+import sys
 
 import pytest
+import yaml
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import monitoring  # noqa: E402
 from rendered import FOLDER, FOLDERS, KUBECTL, OVERLAYS, pods_of, render, schema_problems, scoregate_of, variables_of, without_order
 
 
@@ -123,6 +128,40 @@ def test_autoscalers_are_for_what_is_there():
     target = scaler["spec"]["metrics"][0]["external"]
     assert target["target"] == {"type": "Value", "value": "700m"} and target["metric"]["name"] == "scoregate_utilization_ratio"
     assert scaled["spec"]["minReplicaCount"] >= 1 and scaler["spec"]["minReplicas"] >= 1
+
+
+def test_what_autoscalers_ask_for_is_there(tmp_path):
+    (trigger,) = render("scaling/keda")["ScaledObject", "iris-blue"]["spec"]["triggers"]
+    scaler = render("scaling/hpa")["HorizontalPodAutoscaler", "iris-blue"]["spec"]["metrics"][0]["external"]["metric"]
+    (rule,) = yaml.safe_load((FOLDER / "scaling/hpa/prometheus-adapter.yaml").read_text())["externalRules"]
+    labels = ", ".join(f'{name}="{value}"' for name, value in scaler["selector"]["matchLabels"].items())
+    asked = {"keda": trigger["metadata"]["query"], "series": rule["seriesQuery"],
+             "adapter": rule["metricsQuery"].replace("<<.LabelMatchers>>", labels)}
+    documented = monitoring.documented()
+    for expression in asked.values():
+        for metric, used in monitoring.metrics_of(expression).items():
+            assert metric == scaler["name"] and used == documented[metric]["labels"]
+    rules = [{"record": f"query:{name}", "expr": expression} for name, expression in asked.items()]
+    (tmp_path / "queries.yml").write_text(json.dumps({"groups": [{"name": "queries", "rules": rules}]}))
+    subprocess.run(["promtool", "check", "rules", tmp_path / "queries.yml"], check=True, capture_output=True)
+
+
+def test_prometheus_finds_the_pods(tmp_path):
+    whole = yaml.safe_load(monitoring.SCRAPING.with_name("kubernetes.yml").read_text())
+    (told,), (alone,) = whole["scrape_configs"], yaml.safe_load(monitoring.SCRAPING.read_text())["scrape_configs"]
+    # Debian's promtool knows no kubernetes_sd_configs, so it sees the rest.
+    rest = {key: value for key, value in told.items() if key != "kubernetes_sd_configs"}
+    (tmp_path / "rules.yml").symlink_to(monitoring.RULES)
+    (tmp_path / "prometheus.yml").write_text(json.dumps(whole | {"scrape_configs": [rest | {"static_configs": []}]}))
+    subprocess.run(["promtool", "check", "config", tmp_path / "prometheus.yml"], check=True, capture_output=True)
+    assert told["job_name"] == alone["job_name"]
+    deployment = render("base")["Deployment", "scoregate"]
+    assert told["kubernetes_sd_configs"][0]["namespaces"]["names"] == [deployment["metadata"]["namespace"]]
+    kept = told["relabel_configs"][0]
+    assert kept["regex"] == deployment["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"] + ";admin"
+    (policy,) = [each for (kind, _), each in render("base").items() if kind == "NetworkPolicy"]
+    assert [rule["from"][0]["namespaceSelector"]["matchLabels"] for rule in policy["spec"]["ingress"] if {"port": 9001, "protocol": "TCP"} in rule["ports"]] == [
+        {"kubernetes.io/metadata.name": "monitoring"}]
 
 
 @pytest.mark.parametrize("folder", OVERLAYS)
