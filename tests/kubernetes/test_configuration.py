@@ -1,67 +1,20 @@
 """Every configuration that a rendered ConfigMap holds, where it is mounted, is one that `scoregate check` takes."""
-import os
-import pathlib
 import re
 import shutil
-import subprocess
 
 import pytest
 
-from rendered import OVERLAYS, ROOT, render, schema_problems, scoregate_of, variables_of, without_order
+from pod import lay_out, scoregate
+from rendered import OVERLAYS, ROOT, render, schema_problems, variables_of, without_order
 
-BINARY = pathlib.Path(os.environ.get("SCOREGATE_BINARY") or ROOT / "build/release/scoregate").resolve()
-FOLDER = pathlib.PurePosixPath("/etc/scoregate")
 INSECURE = ["overlays/insecure", "overlays/cluster-ip"]
-
-
-def scoregate(*arguments, variables=None):
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("SCOREGATE_")}
-    return subprocess.run([BINARY, *map(str, arguments)], env={**kept, **(variables or {})}, stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=60)
-
-
-def project(folder, files):
-    """As a kubelet does: files behind ..data, and links to them."""
-    held = folder / "..2026_01_01_00_00_00.1"
-    held.mkdir(parents=True)
-    (folder / "..data").symlink_to(held.name)
-    for name, content in files.items():
-        (held / name).write_bytes(content)
-        (held / name).chmod(0o440)
-        (folder / name).symlink_to(f"..data/{name}")
-
-
-@pytest.fixture(scope="module")
-def secrets(tmp_path_factory):
-    """What docs/kubernetes.md has an operator make, by name."""
-    made = tmp_path_factory.mktemp("certificates")
-    assert scoregate("cert", "dev", "--out", made, "--cname", "www.contoso.com").returncode == 0
-    certificate, key, ca = ((made / name).read_bytes() for name in ("cert.pem", "key.pem", "ca.pem"))
-    keys = {name: scoregate("key", "generate").stdout.encode() for name in ("iris-primary", "iris-secondary", "wine-primary")}
-    return {
-        "contoso-tls": {"cert.pem": certificate, "key.pem": key},  # Azure's
-        "scoregate-tls": {"tls.crt": certificate, "tls.key": key, "ca.crt": ca},  # cert-manager's
-        "scoregate-keys": keys,
-        "scoregate-ticket-keys": {"0.key": os.urandom(80)},
-    }
 
 
 @pytest.fixture
 def check(tmp_path, secrets):
     def check_one(objects, left_out=()):
-        container, pod = scoregate_of(objects)
-        volumes = {each["name"]: each for each in pod["volumes"]}
         root = tmp_path / "pod"
-        for mount in container["volumeMounts"]:
-            at = root / pathlib.PurePosixPath(mount["mountPath"]).relative_to(FOLDER)
-            volume = volumes[mount["name"]]
-            if "configMap" in volume:
-                data = objects["ConfigMap", volume["configMap"]["name"]]["data"]
-                project(at, {name: text.encode() for name, text in data.items()})
-            elif volume["secret"]["secretName"] not in left_out:
-                project(at, secrets[volume["secret"]["secretName"]])
-            else:
-                at.mkdir()
+        lay_out(root, objects, secrets, left_out)
         return scoregate("check", "--config", root / "scoregate.json", variables=variables_of(objects))
 
     return check_one
