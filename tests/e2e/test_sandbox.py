@@ -54,8 +54,8 @@ def trace(ecdsa, tmp_path_factory, quick_replica):
             assert gate.ask_admin(path).status == 200
         assert gate.reload().status == 200
     finally:
-        status = gate.stop()
-    assert status == 0, gate.stderr.text
+        gate.stop()
+    assert gate.wait() == 0, gate.stderr.text
     wait_until(lambda: re.search(r"^\d+ +\+\+\+ exited with 0 \+\+\+$", told.read_text(), re.MULTILINE))
     return told.read_text()
 

@@ -50,4 +50,4 @@ def lay_out(root, objects, secrets, left_out=()):
         elif volume["secret"]["secretName"] not in left_out:
             project(at, secrets[volume["secret"]["secretName"]])
         else:
-            at.mkdir()
+            at.mkdir(parents=True, exist_ok=True)
