@@ -38,6 +38,9 @@ extern const form<std::string> probe_path_form;   // "/health", "/health?full=1"
 extern const form<status_codes> codes_form;       // "200", "200-399"
 extern const form<std::string> probe_field_form;  // name of a header field that a probe may have
 extern const form<std::string> field_value_form;  // of a header field; what is wrong never shows it
+extern const form<std::string> directory_form;    // "https://HOST[:PORT]/PATH" of an ACME provider (config/acme.cpp)
+extern const form<std::string> contact_form;      // "ops@contoso.com"
+extern const form<std::string> label_form;        // what a name begins with, six characters short of a whole label
 extern const form<std::string> collector_form;    // "http://HOST[:PORT][/PATH]", https:// (config/collector.hpp)
 
 // The text that parses to the value.

@@ -1,5 +1,6 @@
 #include "config/load.hpp"
 
+#include "config/acme.hpp"
 #include "config/document.hpp"
 #include "config/settings_reader.hpp"
 
@@ -38,6 +39,11 @@ void make_absolute(settings& to, const fs::path& folder) {
     }
     if (to.ticket_keys_dir) resolve_folder(*to.ticket_keys_dir);
     if (to.client_ca) resolve(to.client_ca->file, folder);
+    if (to.acme) {
+        if (!to.acme->state_dir.empty()) resolve_folder(to.acme->state_dir);
+        if (to.acme->webroot) resolve_folder(*to.acme->webroot);
+        if (to.acme->ca_file) resolve(*to.acme->ca_file, folder);
+    }
     if (to.admin.token_file) resolve(*to.admin.token_file, folder);
     for (auto& each : to.services) make_absolute(each, folder);
     if (auto& log = to.access_log.path; log && *log != "-" && !is_syslog(*log)) resolve(*log, folder);
@@ -56,6 +62,23 @@ void refuse_repeated(const std::vector<certificate_files>& all, document& in) {
                                      (first->pointer.empty() ? "that at the top of the file" : first->pointer) +
                                      ": keep one");
     }
+}
+
+// The name that was drawn is what the configuration says, too.
+void settle_acme(settings& made, document& in) {
+    if (!made.acme || made.acme->state_dir.empty()) return;
+    auto& acme = *made.acme;
+    if (acme.leaf_domain_label && acme.domain_suffix) {
+        const auto drawn = read_drawn_domain(acme);
+        if (is_drawn_from(drawn, acme)) acme.domain = drawn;
+        if (const auto& label = *acme.leaf_domain_label;
+            label.size() > drawn_characters && drawn == label + '.' + *acme.domain_suffix)
+            in.refuse("/acme/leafDomainLabel", "\"" + label +
+                                                   "\" is the name as it was drawn, with its six characters: "
+                                                   "write \"" +
+                                                   label.substr(0, label.size() - drawn_characters) + "\" alone");
+    }
+    if (!acme.domain.empty()) made.certificates.insert(made.certificates.begin(), pair_of(acme));
 }
 
 // With one file for both, no key could be changed while clients still hold the other.
@@ -184,6 +207,7 @@ load_result load(const source& from, const file_text& read) {
         for (auto& each : parts) read_part(each, reader, tree, from.file);
         std::sort(made.services.begin(), made.services.end(),
                   [](const service& a, const service& b) { return a.name < b.name; });
+        settle_acme(made, tree);
         refuse_repeated(made.certificates, tree);
         refuse_no_service(read.services, tree);
         refuse_unknown_default(made, tree);

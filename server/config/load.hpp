@@ -59,7 +59,7 @@ inline file_text read_text(const source& from, bool again) {
 }
 
 // Validates. Does not open the other files it names, such as certificates and keys: who uses them does, and reports in
-// the same form.
+// the same form. But reads the name that was drawn for acme.leafDomainLabel, which is part of what it says.
 load_result load(const source&, const file_text&);
 inline load_result load(const source& from) { return load(from, read_text(from, false)); }
 

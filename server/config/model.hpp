@@ -31,7 +31,8 @@ struct certificate_files {
     std::string key;          // PEM without passphrase; absolute path; empty with `secret`
     std::string cname;        // must be among the leaf's SANs (RFC 6125)
     std::string secret = {};  // directory with cert.pem + key.pem (Azure) or tls.crt + tls.key (cert-manager); absolute
-    std::string pointer = {}; // of the object in the configuration that names it: "", or "/certificates/0"
+    std::string pointer = {}; // of the object in the configuration that names it: "", "/certificates/0" or "/acme"
+    bool awaited = false;     // a provider issues it: it may not be there yet
 
     // The same pair, wherever it stands in the configuration.
     friend bool operator==(const certificate_files& a, const certificate_files& b) {
@@ -103,6 +104,23 @@ struct strict_transport_security {
     std::chrono::seconds max_age{31536000}; // how long from each reply on; 0: forget it
     bool include_subdomains = false;        // and to those of the name
     bool preload = false;                   // the name may be built into browsers, which is not soon undone
+};
+
+// A certificate that a provider issues and renews (ACME, RFC 8555), by the challenge http-01 on listen.http.
+struct acme {
+    std::string directory;                         // its URL, https://
+    std::string contact;                           // mail address of the account
+    std::optional<std::string> domain_suffix;      // the domain that names are drawn in
+    std::optional<std::string> leaf_domain_label;  // what a drawn name begins with; null: sslCname is the name
+    std::optional<std::chrono::days> renew_before; // the end; null: a third of the lifetime, at most 30 days
+    std::optional<std::string> webroot;            // absolute; where challenges are; null: state_dir/webroot
+    std::string state_dir;                         // absolute; account, certificates, the drawn name
+    std::optional<std::string> ca_file;            // absolute; what the directory has to prove; null: the system's
+    std::string domain = {};                       // what is ordered; empty: not drawn yet
+
+    std::string challenges() const { return webroot ? *webroot : state_dir + "/webroot"; }
+
+    friend bool operator==(const acme&, const acme&) = default;
 };
 
 enum class log_format : std::uint8_t { json, text };
@@ -299,9 +317,11 @@ struct service {
 
 struct settings {
     bool allow_insecure_connections = false;
-    std::vector<certificate_files> certificates; // the default first; empty exactly with allow_insecure_connections
+    // The default first. Empty with allow_insecure_connections, and before acme's name has been drawn.
+    std::vector<certificate_files> certificates;
     bool refuse_expired = false;
     std::optional<std::string> ticket_keys_dir; // absolute; null: own keys
+    std::optional<config::acme> acme;           // null: certificates of one's own
     std::optional<config::client_ca> client_ca; // null: clients are asked for no certificate
     // Sent with every reply over TLS, in place of a replica's own; null: not sent, a replica's passes.
     std::optional<config::strict_transport_security> strict_transport_security;

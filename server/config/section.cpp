@@ -268,20 +268,13 @@ const json* section::checked_object(const std::string& at, const json& value) {
     return nullptr;
 }
 
-void section::not_built(std::initializer_list<std::string_view> keys) {
-    for (const auto key : keys) {
-        if (given(key)) refuse(pointer(key), '"' + std::string{key} + "\" is not built yet; remove it");
-    }
-    unbuilt_.insert(unbuilt_.end(), keys);
-}
-
 void section::refuse_unknown() {
     if (object_ == nullptr) return;
     for (const auto& [key, value] : object_->items()) {
         const auto in = [&key = key](const auto& keys) {
             return std::find(keys.begin(), keys.end(), key) != keys.end();
         };
-        if (!in(known_) && !in(unbuilt_)) refuse(pointer(key), "is not a key of scoregate: " + suggestion(key, known_));
+        if (!in(known_)) refuse(pointer(key), "is not a key of scoregate: " + suggestion(key, known_));
     }
 }
 

@@ -251,9 +251,6 @@ public:
         return !v->empty();
     }
 
-    // Keys that the contract has and this version does not.
-    void not_built(std::initializer_list<std::string_view> keys);
-
     void refuse(const std::string& pointer, std::string message) { document_.refuse(pointer, std::move(message)); }
 
     // After the last key: what else is in the object is refused.
@@ -344,7 +341,6 @@ private:
     std::string pointer_;
     std::vector<key_description>* descriptions_;
     std::vector<std::string_view> known_;
-    std::vector<std::string_view> unbuilt_;
 };
 
 } // namespace scoregate::config

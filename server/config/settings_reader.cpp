@@ -76,10 +76,10 @@ void settings_reader::read_root(section& in) {
     in.entries("services", 0, {}, "hold at least one service",
                [this](section& inner, const std::string& name) { read_service(inner, name); });
     in.text("default_service", to_.default_service, name_form);
-    in.not_built({"acme"});
 }
 
 void settings_reader::read_tls(section& in) {
+    read_acme(in); // first: with it there is no pair at the top
     read_pair(in);
     const bool more = in.objects("certificates", [this](section& inner) { read_pair(inner); });
     in.boolean("refuse_expired", to_.refuse_expired);
@@ -93,10 +93,14 @@ void settings_reader::read_tls(section& in) {
         if (more) warn_unused(in.pointer("certificates"), without_tls);
         if (to_.ticket_keys_dir) warn_unused(in.pointer("ticket_keys_dir"), without_tls);
         to_.ticket_keys_dir.reset();
+        if (to_.acme) warn_unused(in.pointer("acme"), without_tls);
+        to_.acme.reset();
         if (to_.client_ca) warn_unused(in.pointer("client_ca"), without_tls);
         to_.client_ca.reset();
         if (to_.strict_transport_security) warn_unused(in.pointer("strict_transport_security"), without_tls);
         to_.strict_transport_security.reset();
+    } else if (to_.acme) {
+        return;
     } else if (in.reading() && given.empty() && more) {
         in.refuse(in.pointer("certificates"),
                   "needs a default beside it, for clients that ask for none of its names: give " + two_forms() +
@@ -104,7 +108,8 @@ void settings_reader::read_tls(section& in) {
     } else if (in.reading() && given.empty()) {
         in.refuse(in.pointer("sslCertPemFile"),
                   "is missing: give " + two_forms() +
-                      " to serve TLS, or set allowInsecureConnections to true to serve plain HTTP");
+                      " to serve TLS, acme to have a certificate issued, or set allowInsecureConnections to true to "
+                      "serve plain HTTP");
     }
 }
 
@@ -150,6 +155,7 @@ void settings_reader::read_pair(section& in) {
     in.text("sslCname", pair.cname, tls_form(host_form));
     in.text("sslSecret", pair.secret, tls_form(path_form));
     if (!in.reading() || to_.allow_insecure_connections) return;
+    if (in.pointer().empty() && to_.acme) return read_acme_domain(in, pair.cname);
 
     const auto given = given_of_pair(in);
     if (given.empty()) {
@@ -197,6 +203,9 @@ void settings_reader::read_listen(section& in) {
                   std::string{"must hold at least one address, because allowInsecureConnections is "} +
                       (insecure ? "true" : "false") + " and scoring is served there");
     }
+    if (to_.acme && listen.http.empty())
+        in.refuse(in.pointer("http"), "must hold at least one address, because the provider that acme names asks there "
+                                      "whether the name is yours");
 }
 
 void settings_reader::read_admin(section& in) {

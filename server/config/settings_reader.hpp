@@ -33,6 +33,9 @@ private:
 
     void read_root(section&);
     void read_tls(section&);
+    void read_acme(section&);
+    void require_whole(section&, const acme&);
+    void read_acme_domain(section&, const std::string& cname);
     void read_client_ca(section&);
     void read_transport_security(section&);
     void read_pair(section&); // the object that names one: the top, or an entry of `certificates`
