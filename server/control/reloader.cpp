@@ -42,6 +42,17 @@ tls::content_digest digest_of(const config::file_text& read, const std::vector<s
     return hash.finish();
 }
 
+config::problems wrong_with_acme(const config::settings& next, const std::optional<config::acme>& started) {
+    if (next.acme == started || next.allow_insecure_connections) return {};
+    auto unnamed = next.acme;
+    if (unnamed && started) unnamed->domain = started->domain;
+    const std::string what = unnamed == started ? "names another domain, which has been drawn meanwhile"
+                                                : "has changed, and with it whose certificates are served";
+    return {{next.file, "/acme",
+             what + ": restart scoregate, or hand over to a new process, which loses no connection; nothing of the "
+                    "file has been applied"}};
+}
+
 std::vector<std::string> keep_restart_only(config::settings& next, const config::settings& running) {
     std::vector<std::string> changed;
     const auto keep = [&](auto& value, const auto& in_force, const char* pointer) {
@@ -68,6 +79,7 @@ reloader::reloader(base::executor where, base::background& files, config::source
       source_(std::move(source)),
       running_(std::move(running)),
       trust_(std::move(trust)),
+      started_acme_(running_.acme),
       ca_files_(ca_files_of(running_.services)),
       tls_(tls),
       keys_(keys),
@@ -117,7 +129,8 @@ base::task<config::problems> reloader::reload_now(bool insist) {
     auto problems = std::move(loaded.problems);
     tls_material material;
     key_material keys;
-    if (loaded.value) {
+    if (loaded.value) problems = wrong_with_acme(*loaded.value, started_acme_);
+    if (loaded.value && problems.empty()) {
         material = co_await tls_.prepare(*loaded.value);
         auto lasting = *loaded.value; // with what a restart alone changes as it is
         keep_restart_only(lasting, running_);

@@ -16,6 +16,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,7 @@ private:
     base::background& files_;
     config::source source_;
     config::settings running_;
+    std::optional<config::acme> started_acme_;
     trust_map trust_;
     std::vector<std::string> ca_files_; // of the configuration that was read last, refused or not
     tls_reloader& tls_;
@@ -68,6 +70,9 @@ private:
 
 // Of all that the unit reads: the configuration, and the certificates that https:// replicas are verified by.
 tls::content_digest digest_of(const config::file_text&, const std::vector<std::string>& ca_files);
+
+// `acme` may not change while all runs, but for TLS as a whole being turned off and on.
+config::problems wrong_with_acme(const config::settings& next, const std::optional<config::acme>& started);
 
 // Gives `next` the running values of what only a restart changes; returns the JSON pointers where they differed.
 std::vector<std::string> keep_restart_only(config::settings& next, const config::settings& running);

@@ -4,6 +4,7 @@
 #include "tls/server_context.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <stdexcept>
 #include <utility>
 
@@ -54,9 +55,19 @@ tls_material::pair read_pair(const config::certificate_files& files, bool refuse
     return made;
 }
 
-bool valid_now(const tls::certificate& one) {
+bool valid_now(const std::shared_ptr<const tls::certificate>& one) {
     const auto now = system_clock::now();
-    return one.not_before() <= now && now <= one.not_after();
+    return one && one->not_before() <= now && now <= one->not_after();
+}
+
+// Of a pair that a provider issues nothing is missing: another is ordered. What is there and no good is worth a word.
+void await_issue(tls_material::pair& pair, std::vector<std::string>& alarms) {
+    std::error_code ec;
+    if (std::filesystem::exists(pair.files.certificate, ec))
+        for (const auto& each : pair.loaded.problems)
+            alarms.push_back(each.message + "; until another has been issued HTTPS stays closed");
+    pair.loaded.problems.clear();
+    pair.loaded.warnings.clear();
 }
 
 config::problem no_better(const config::certificate_files& files, const std::string& config_file) {
@@ -84,9 +95,11 @@ tls_material read_tls(const std::vector<config::certificate_files>& pairs,
     };
     for (const auto& files : pairs) {
         auto pair = read_pair(files, refuse_expired, config_file);
+        if (files.awaited && !pair.loaded.value) await_issue(pair, found.alarms);
         append(found.problems, pair.loaded.problems);
         alarm(pair.loaded.warnings);
-        found.outside_validity = found.outside_validity || pair.loaded.expired_or_not_yet_valid;
+        found.outside_validity =
+            found.outside_validity || (pair.loaded.value && pair.loaded.expired_or_not_yet_valid);
         found.pairs.push_back(std::move(pair));
     }
     if (ticket_keys_dir) {
@@ -131,7 +144,7 @@ base::task<tls_material> tls_reloader::prepare(const config::settings& next) {
     }
     for (const auto& fresh_one : found->pairs) {
         const auto better = std::find_if(pairs_.begin(), pairs_.end(), [&](const auto& each) {
-            return each->files.cname == fresh_one.files.cname && valid_now(*each->value);
+            return each->files.cname == fresh_one.files.cname && valid_now(each->value);
         });
         if (fresh_one.loaded.expired_or_not_yet_valid && better != pairs_.end())
             found->problems.push_back(no_better(fresh_one.files, next.file));
@@ -263,6 +276,10 @@ config::problems tls_reloader::problems() const {
     return all;
 }
 
+bool tls_reloader::awaits_issue() const {
+    return std::any_of(pairs_.begin(), pairs_.end(), [](const auto& each) { return !each->value; });
+}
+
 bool tls_reloader::in_force(const std::shared_ptr<pair>& one) const {
     return std::find(pairs_.begin(), pairs_.end(), one) != pairs_.end();
 }
@@ -295,7 +312,7 @@ base::task<> tls_reloader::read(std::shared_ptr<pair> one, bool insist) {
 void tls_reloader::take(pair& one, tls::certificate_load loaded, bool insist) {
     const auto now = steady_clock::now();
     auto& problems = loaded.problems;
-    if (loaded.value && loaded.expired_or_not_yet_valid && valid_now(*one.value))
+    if (loaded.value && loaded.expired_or_not_yet_valid && valid_now(one.value))
         problems.push_back(no_better(one.files, config_file_));
     if (!problems.empty()) {
         one.unit.refuse(loaded.content, std::move(problems), insist, now);
@@ -306,7 +323,7 @@ void tls_reloader::take(pair& one, tls::certificate_load loaded, bool insist) {
     one.unit.accept(loaded.content);
     for (const auto& each : loaded.warnings) telemetry::log().error("{}", each);
     telemetry::log().info("reload: {} is in force: serial {} in place of {}", one.unit.name(), loaded.value->serial(),
-                          one.value->serial());
+                          one.value ? one.value->serial() : "none");
     one.value = std::move(loaded.value);
     one.chain_incomplete = loaded.chain_incomplete;
     one.told = tls::expiry_stage::fine;
@@ -404,6 +421,7 @@ bool tls_reloader::rotate_tickets() {
 void tls_reloader::warn_of_expiry() {
     const auto now = system_clock::now();
     for (const auto& each : pairs_) {
+        if (!each->value) continue;
         const auto stage = tls::stage_of(each->value->not_before(), each->value->not_after(), now);
         if (stage <= each->told) continue;
         each->told = stage;
@@ -426,7 +444,7 @@ void tls_reloader::publish_soon() {
 void tls_reloader::publish_contexts() {
     publishing_ = false;
     std::vector<tls::ssl_ctx_ptr> contexts(cores_);
-    if (!pairs_.empty()) {
+    if (!pairs_.empty() && !awaits_issue()) {
         std::vector<std::shared_ptr<const tls::certificate>> all;
         for (const auto& each : pairs_) all.push_back(each->value);
         const auto store = std::make_shared<const tls::certificate_store>(std::move(all), pairs_.front()->files.cname);

@@ -53,7 +53,7 @@ enum class open_connections : std::uint8_t { stay, finish };
 
 class tls_reloader {
 public:
-    // One context for each core; null ones when TLS is off.
+    // One context for each core; null ones when TLS is off, and while a pair is awaited.
     using publish = std::function<void(std::vector<tls::ssl_ctx_ptr>, open_connections)>;
 
     tls_reloader(base::executor where, base::background& files, unsigned cores, publish out);
@@ -69,6 +69,8 @@ public:
     base::task<> look(bool insist);
     // The same because somebody asks: files that are just being replaced get a moment, then what is no good has failed.
     base::task<> reload();
+    // A pair that a provider issues has never been there: with no certificate to show, HTTPS is to stay closed.
+    bool awaits_issue() const;
     // Of the units that are no good now. Empty: everything is in force.
     config::problems problems() const;
     // Looks for as long as the loop runs; rotates ticket keys; warns of certificates that expire.
@@ -77,7 +79,7 @@ public:
     struct pair {
         config::certificate_files files;
         reload_unit unit; // "certificate:www.contoso.com"
-        std::shared_ptr<const tls::certificate> value;
+        std::shared_ptr<const tls::certificate> value; // null: awaited from a provider
         bool chain_incomplete = false;
         tls::expiry_stage told = tls::expiry_stage::fine;
         base::background::lane lane{};
