@@ -1,5 +1,9 @@
 // argv -> configuration -> process -> exit code.
+#include "app/acme_commands.hpp"
+#include "app/acme_runner.hpp"
+#include "app/acme_start.hpp"
 #include "app/certificate_install.hpp"
+#include "app/dns_check.hpp"
 #include "app/explanation.hpp"
 #include "app/machine.hpp"
 #include "app/printable.hpp"
@@ -37,9 +41,11 @@ struct arguments {
     bool overwrite = false;
     std::string certificate, key, secret, name; // of cert inspect and cert install
     std::string admin, token_file;
-    bool watch = false, json = false;    // of status
-    std::string fault;                   // of explain, its token
-    std::optional<std::string> takeover; // path of a Unix socket, of serve
+    bool watch = false, json = false;      // of status
+    bool draw_anew = false, force = false; // of cert auto, cert renew
+    std::vector<std::string> addresses;    // of dns check
+    std::string fault;                     // of explain, its token
+    std::optional<std::string> takeover;   // path of a Unix socket, of serve
 };
 
 void print(const config::problems& problems) {
@@ -59,6 +65,14 @@ app::exit_code serve(const arguments& given, bool only_check) {
     config::problems problems;
     const auto source = source_of(given, problems);
     auto found = app::check(source);
+    if (!only_check && problems.empty() && found.settings && found.settings->acme) {
+        // The name that is drawn, where one is, is part of what has to be checked.
+        if (const auto wrong = app::prepare_acme(*found.settings->acme, found.account)) {
+            telemetry::log().error("{}", *wrong);
+            return app::failed;
+        }
+        if (found.settings->acme->domain.empty()) found = app::check(source);
+    }
     problems.insert(problems.end(), found.problems.begin(), found.problems.end());
     if (found.settings && !only_check) telemetry::set_log_level(found.settings->log_level);
     for (const auto& each : found.warnings) telemetry::log().warn("{}", each);
@@ -146,6 +160,31 @@ int install(const arguments& given) {
                                     source);
 }
 
+std::optional<config::source> understood(const arguments& given) {
+    config::problems problems;
+    auto source = source_of(given, problems);
+    if (problems.empty()) return source;
+    print(problems);
+    return std::nullopt;
+}
+
+int order(const arguments& given) {
+    const auto source = understood(given);
+    if (!source) return app::refused;
+    return app::order_automatically(*source, given.draw_anew ? app::drawn_name::drawn_anew : app::drawn_name::kept);
+}
+
+int renew(const arguments& given) {
+    const auto source = understood(given);
+    if (!source) return app::refused;
+    return app::renew_certificate(*source, given.force ? app::renewal::forced : app::renewal::when_due);
+}
+
+int look_up_names(const arguments& given) {
+    const auto source = understood(given);
+    return source ? app::check_dns(*source, given.addresses) : app::refused;
+}
+
 app::exit_code make_key() {
     try {
         // A file of keys that is empty for want of room must not look like success.
@@ -216,6 +255,7 @@ void add_takeover(CLI::App& to, arguments& given) {
 int main(int argc, char** argv) {
     app::keep_out_of_core_dumps();
     if (!tls::keep_record_buffers_apart()) telemetry::log().warn("OpenSSL was in use too early: it keeps more memory");
+    if (const auto code = app::run_as_acme_runner(argc, argv)) return *code;
     arguments given;
     CLI::App line(
         "scoregate: a TLS 1.2 front-end for model servers.\n"
@@ -273,6 +313,26 @@ int main(int argc, char** argv) {
         ->type_name("URL");
     add_configuration(install_command, given);
 
+    auto& auto_command = *cert_command.add_subcommand(
+        "auto", "Has the certificate issued that acme in the configuration names, if there is none or it is due");
+    auto_command.add_flag("--overwrite-existing-domain", given.draw_anew,
+                          "Draws another name from acme.leafDomainLabel, and keeps that one");
+    add_configuration(auto_command, given);
+    auto& renew_command = *cert_command.add_subcommand("renew", "Renews it, once acme.renew_before says so");
+    renew_command.add_flag("--force", given.force, "Now; providers issue a few a week and no more");
+    add_configuration(renew_command, given);
+
+    auto& dns_command = *line.add_subcommand("dns", "Names that clients use");
+    dns_command.require_subcommand(1);
+    auto& dns_check_command = *dns_command.add_subcommand(
+        "check", "Looks up sslCname, or without TLS every service's hosts: match, mismatch or not yet for each");
+    dns_check_command
+        .add_option("--address", given.addresses, "Where they are to lead, e.g. the load balancer; may be repeated")
+        ->type_name("IP")
+        ->allow_extra_args(false)
+        ->required();
+    add_configuration(dns_check_command, given);
+
     auto& key_command = *line.add_subcommand("key", "Keys that clients send");
     key_command.require_subcommand(1);
     auto& generate_command = *key_command.add_subcommand(
@@ -323,6 +383,9 @@ int main(int argc, char** argv) {
     }
     try {
         if (install_command.parsed()) return install(given);
+        if (auto_command.parsed()) return order(given);
+        if (renew_command.parsed()) return renew(given);
+        if (dns_check_command.parsed()) return look_up_names(given);
         return serve(given, check_command.parsed());
     } catch (const std::exception& error) {
         telemetry::log().critical("{}", error.what());

@@ -1,4 +1,6 @@
+#include "app/acme_order.hpp"
 #include "app/process.hpp"
+#include "app/program_run.hpp"
 
 #include <filesystem>
 #include <unistd.h>
@@ -15,6 +17,7 @@ std::vector<std::string> read_again(const config::settings& settings, const conf
         if (path) files.push_back(*path);
     };
     add(settings.ticket_keys_dir);
+    if (settings.acme) files.push_back(settings.acme->state_dir);
     add(settings.admin.token_file);
     if (settings.client_ca) files.push_back(settings.client_ca->file);
     for (const auto& each : settings.certificates) {
@@ -66,6 +69,10 @@ checked check(const config::source& source) {
     found.warnings.insert(found.warnings.end(), found.keys.warnings.begin(), found.keys.warnings.end());
     if (settings && settings->tracing)
         found.traces = control::read_trace_destination(*settings->tracing, source.file, found.problems, found.warnings);
+    if (settings && settings->acme && !is_installed(acme_client))
+        found.problems.push_back({settings->file, "/acme",
+                                  std::string("needs the ACME client ") + acme_client +
+                                      ", which is not installed: `apt install " + acme_client + "`"});
     if (settings) judge_user(found, *settings, text.services);
     if (found.problems.empty()) found.settings = std::move(loaded.value);
     return found;

@@ -116,6 +116,7 @@ bool process::give_up_rights() {
         wrong = become(*account_);
         keep_out_of_core_dumps();
     }
+    if (!wrong && settings_.acme) wrong = start_acme_runner(); // a confined process starts none
     if (!wrong) wrong = confine();
     if (wrong) telemetry::log().error("{}", *wrong);
     return !wrong;
@@ -153,12 +154,16 @@ base::task<> process::start() {
             std::make_unique<proxy::core>(i, first, std::move(first_contexts_[i]), unmatched_, held_bodies_, channel));
         cores_.back()->most_replica_descriptors = most_replica_descriptors_;
         if (traces_) cores_.back()->traces = &traces_->at(i);
+        if (settings_.acme)
+            cores_.back()->ask_for_challenge = [this](unsigned core, std::uint64_t number, std::string token) {
+                find_challenge(core, number, std::move(token));
+            };
         dealing_.cores.push_back(cores_.back().get());
     }
     for (const auto& each : entries_) {
         listeners_.push_back(
             std::make_unique<proxy::listener>(*cores_.front(), dealing_, each.socket.descriptor, each.through));
-        if (!insecure_ || each.through != proxy::entrance::https) continue;
+        if (!https_is_closed() || each.through != proxy::entrance::https) continue;
         if (predecessor_)
             listeners_.back()->hold(); // it goes on there if this process does not come to serve
         else
@@ -183,7 +188,8 @@ base::task<> process::start() {
 // Where TLS was off before, the socket of the https port does not listen.
 bool process::listen() {
     for (const auto& each : entries_) {
-        if ((insecure_ && each.through == proxy::entrance::https) || listen_again(each.socket.descriptor)) continue;
+        if ((https_is_closed() && each.through == proxy::entrance::https) || listen_again(each.socket.descriptor))
+            continue;
         telemetry::log().error("cannot listen on {}: {}; look what else uses the address (ss -ltnp), or name another",
                                each.socket.address, std::strerror(errno));
         start_failed_ = true;
@@ -196,9 +202,11 @@ void process::announce() const {
         telemetry::log().warn(
             "allowInsecureConnections: requests and replies cross the network in clear, keys too; for "
             "development only");
+    if (tls_.awaits_issue())
+        telemetry::log().warn("HTTPS stays closed, and scoregate not ready, until a certificate has been issued");
     for (const auto& each : entries_) {
         const bool https = each.through == proxy::entrance::https;
-        if (!(https && insecure_))
+        if (!(https && https_is_closed()))
             telemetry::log().info("listening {} {}", https ? "https" : "http", each.socket.address);
     }
     if (admin_socket_) telemetry::log().info("listening admin {}", admin_socket_->address);
@@ -216,6 +224,7 @@ void process::publish(std::shared_ptr<const routing::snapshot> next) {
 void process::publish(std::vector<tls::ssl_ctx_ptr> contexts, control::open_connections connections) {
     if (cores_.empty()) {
         first_contexts_ = std::move(contexts);
+        awaiting_ = tls_.awaits_issue();
         return;
     }
     for (std::size_t i = 0; i < cores_.size(); ++i)
@@ -223,6 +232,7 @@ void process::publish(std::vector<tls::ssl_ctx_ptr> contexts, control::open_conn
             core.adopt(std::move(context));
             if (connections == control::open_connections::finish) core.finish_tls();
         });
+    if (const bool awaits = tls_.awaits_issue(); std::exchange(awaiting_, awaits) != awaits) open_scoring_port();
 }
 
 // The port that does not score any more refuses connections; the cores have been told by then what the other one is.
@@ -234,10 +244,10 @@ void process::open_scoring_port() {
 }
 
 void process::settle_scoring_port() {
-    cores_.front()->post([this, insecure = insecure_] {
+    cores_.front()->post([this, closed = https_is_closed()] {
         for (std::size_t i = 0; i < listeners_.size(); ++i) {
             if (entries_[i].through != proxy::entrance::https) continue;
-            if (insecure)
+            if (closed)
                 listeners_[i]->pause();
             else
                 listeners_[i]->resume();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "app/account.hpp"
+#include "app/acme_orders.hpp"
 #include "app/bind.hpp"
 #include "app/found_sockets.hpp"
 #include "app/handover_port.hpp"
@@ -111,6 +112,15 @@ private:
     void open_scoring_port();
     void settle_scoring_port();
     void reassert_listeners();
+    // Without TLS, and without a certificate to show.
+    bool https_is_closed() const { return insecure_ || tls_.awaits_issue(); }
+
+    // A certificate from a provider (process_acme.cpp).
+    std::optional<std::string> start_acme_runner();
+    void order_certificates();
+    std::shared_ptr<const tls::certificate> issued_certificate() const;
+    void find_challenge(unsigned core, std::uint64_t number, std::string token);
+    base::task<> read_challenge(unsigned core, std::uint64_t number, std::string token);
 
     // When something runs short (process_overload.cpp).
     base::task<> watch_resources();
@@ -122,6 +132,7 @@ private:
     // What the admin port shows (process_reports.cpp).
     control::admin_operations operations();
     bool is_ready() const;
+    std::string unready_because() const;
     std::string metrics_text() const;
     nlohmann::json status() const;
     std::string status_text() const;
@@ -154,6 +165,8 @@ private:
     std::shared_ptr<telemetry::service_metrics> unmatched_;
     control::recorder recorder_;
     std::shared_ptr<proxy::held_bodies> held_bodies_;
+    std::unique_ptr<acme_runner> acme_runner_;            // until there are orders
+    std::unique_ptr<acme_orders> acme_orders_;            // null: certificates of one's own
     std::optional<control::trace_destination> traces_to_; // until there is an exporter
     std::unique_ptr<telemetry::trace_log> traces_;        // null: off
     std::unique_ptr<control::trace_exporter> exporter_;
@@ -167,6 +180,7 @@ private:
     std::vector<entry> entries_;
     std::vector<std::unique_ptr<proxy::listener>> listeners_; // of entries_, on the first core
     bool insecure_ = false;                                   // which port scores
+    bool awaiting_ = false;                                   // a certificate, as the listeners have been told
     std::optional<listening> admin_socket_;
     succession before_;
     std::optional<predecessor> predecessor_; // until it has been told that this process serves

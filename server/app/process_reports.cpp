@@ -116,7 +116,7 @@ std::string process::metrics_text() const {
     std::vector<telemetry::certificate_expiry> certificates;
     std::set<std::pair<std::string, std::string>> listed; // a series must not be there twice
     for (const auto& each : tls_.pairs())
-        if (listed.emplace(each->files.cname, each->value->serial()).second)
+        if (each->value && listed.emplace(each->files.cname, each->value->serial()).second)
             certificates.push_back({each->files.cname, each->value->serial(),
                                     std::chrono::floor<std::chrono::seconds>(each->value->not_after()),
                                     std::chrono::floor<std::chrono::seconds>(each->value->not_before())});
@@ -141,6 +141,7 @@ std::string process::metrics_text() const {
         seen.traces_exported = traces_->exported();
         seen.traces_dropped = traces_->dropped();
     }
+    if (acme_orders_) seen.acme = telemetry::acme_counts{acme_orders_->succeeded(), acme_orders_->failed()};
     seen.short_of_memory = memory_.is_short();
     seen.short_of_descriptors = short_of_descriptors_;
     seen.process = telemetry::read_process_usage();
@@ -168,7 +169,9 @@ json process::status() const {
                           {"resident_bytes", telemetry::resident_bytes()},
                           {"most_memory_bytes", most ? json(*most) : json()}};
     status["certificates"] = json::array();
-    for (const auto& each : tls_.pairs()) status["certificates"].push_back(describe(*each->value, each->files.cname));
+    for (const auto& each : tls_.pairs())
+        if (each->value) status["certificates"].push_back(describe(*each->value, each->files.cname));
+    if (acme_orders_) status["acme"] = acme_orders_->status();
     status["scoring_uris"] = scoring_uris();
     for (const auto& service : settings.services) {
         for (const auto& each : service.deployments) {
@@ -215,7 +218,9 @@ void process::gather_errors() {
 }
 
 // Who still asks here after a hand-over asks about the address, and there the successor is ready.
-bool process::is_ready() const { return stage_ == stage::serving || followed_; }
+bool process::is_ready() const { return (stage_ == stage::serving && !tls_.awaits_issue()) || followed_; }
+
+std::string process::unready_because() const { return tls_.awaits_issue() ? "no certificate has been issued yet" : ""; }
 
 control::admin_operations process::operations() {
     return {[this] { return is_ready(); },
@@ -224,7 +229,8 @@ control::admin_operations process::operations() {
             [this] { return reload(); },
             [this] { ask_to_drain(); },
             [this] { return keys_.admin_token(); },
-            [this](std::uint64_t since) { return history_text(since); }};
+            [this](std::uint64_t since) { return history_text(since); },
+            [this] { return unready_because(); }};
 }
 
 std::vector<const control::reload_unit*> process::reload_units() const {

@@ -136,6 +136,7 @@ void process::serves() {
             "{} cannot be made: {}; no successor can take over until its folder is mended and this is started anew",
             *before_.takeover, std::strerror(errno));
     announce();
+    if (goes_on) order_certificates();
     if (!goes_on || !predecessor_) return;
     if (predecessor_->confirm(taken_))
         telemetry::log().info("took over {} listening sockets from process {}, which drains now", taken_.size(),

@@ -241,8 +241,9 @@ void admin_server::show(const request& asked, response& reply) {
         say(reply, http::status::ok, "text/plain", "alive\n");
     } else if (path == "/readyz") {
         const bool ready = does_.ready();
+        const auto why = ready ? "" : does_.unready_because();
         say(reply, ready ? http::status::ok : http::status::service_unavailable, "text/plain",
-            ready ? "ready\n" : "not ready\n");
+            (ready ? "ready" : "not ready") + (why.empty() ? "" : ": " + why) + "\n");
     } else if (path == "/metrics") {
         say(reply, http::status::ok, telemetry::prometheus_content_type, does_.metrics());
     } else if (path == "/status") {

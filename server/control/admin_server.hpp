@@ -35,6 +35,8 @@ struct admin_operations {
     std::function<std::shared_ptr<const auth::service_keys>()> token = [] { return nullptr; };
     // Samples after turn `since` (control::recorder), as JSON.
     std::function<std::string(std::uint64_t since)> history = [](std::uint64_t) { return std::string("{}\n"); };
+    // While it is not ready, if there is more to say about it.
+    std::function<std::string()> unready_because = [] { return std::string(); };
 };
 
 class admin_server {

@@ -32,10 +32,13 @@ std::string percent(double ratio) {
     return std::to_string(tenths / 10) + '.' + std::to_string(tenths % 10) + " %";
 }
 
+// Of a provider; one of one's own is there from the start.
+bool has_certificate(const json& status) { return status.value("acme", json::object()).value("certificate", true); }
+
 void judge_process(const json& status, list& found) {
     if (status.value("draining", false))
         found.warn("It is draining: no new connections are to come here");
-    else if (!status.value("ready", true))
+    else if (!status.value("ready", true) && has_certificate(status))
         found.bad("It is not ready: it is still starting");
     const auto overload = status.value("overload", json::object());
     if (overload.value("memory", false)) found.bad("Memory runs short: new connections are refused");
@@ -54,6 +57,18 @@ void judge_certificate(const json& one, list& found) {
         found.bad(name + " expires within a day" + until);
     else if (expiry == "renew" || expiry == "week")
         found.warn(name + " expires in " + std::to_string(one.value("days_left", 0)) + " days" + until);
+}
+
+// What comes of it by the end of the certificate is told by judge_certificate.
+void judge_acme(const json& status, list& found) {
+    const auto acme = status.value("acme", json::object());
+    const auto domain = acme.value("domain", "?"), error = acme.value("last_error", "");
+    const auto next = "; the next attempt is at " + acme.value("next_attempt", "?");
+    if (!has_certificate(status))
+        found.bad("HTTPS is closed: no certificate for " + domain + " has been issued yet" +
+                  (error.empty() ? "" : ": " + error + next));
+    else if (!error.empty())
+        found.warn("The certificate for " + domain + " is not renewed: " + error + next);
 }
 
 // A deployment that nobody is sent to may have no replica that is ready, as one whose model has been taken away.
@@ -120,6 +135,7 @@ std::vector<finding> findings_of(const json& status, const json& history) {
     judge_process(status, found);
     judge_services(status, history, found);
     for (const auto& each : status.value("certificates", json::array())) judge_certificate(each, found);
+    judge_acme(status, found);
     judge_reloads(status, found);
     return found.take();
 }

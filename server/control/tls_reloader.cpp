@@ -98,8 +98,7 @@ tls_material read_tls(const std::vector<config::certificate_files>& pairs,
         if (files.awaited && !pair.loaded.value) await_issue(pair, found.alarms);
         append(found.problems, pair.loaded.problems);
         alarm(pair.loaded.warnings);
-        found.outside_validity =
-            found.outside_validity || (pair.loaded.value && pair.loaded.expired_or_not_yet_valid);
+        found.outside_validity = found.outside_validity || (pair.loaded.value && pair.loaded.expired_or_not_yet_valid);
         found.pairs.push_back(std::move(pair));
     }
     if (ticket_keys_dir) {

@@ -78,7 +78,7 @@ public:
 
     struct pair {
         config::certificate_files files;
-        reload_unit unit; // "certificate:www.contoso.com"
+        reload_unit unit;                              // "certificate:www.contoso.com"
         std::shared_ptr<const tls::certificate> value; // null: awaited from a provider
         bool chain_incomplete = false;
         tls::expiry_stage told = tls::expiry_stage::fine;

@@ -53,6 +53,10 @@ std::string fault_reply(const base::failure& why, std::string_view service, cons
 
 std::string healthy_reply(const own_reply& about) { return whole_reply(200, "", "text/plain", "Healthy", about); }
 
+std::string challenge_reply(std::string_view key_authorization, const own_reply& about) {
+    return whole_reply(200, "", "application/octet-stream", key_authorization, about);
+}
+
 std::string preflight_reply(std::string_view methods, std::string_view fields, const own_reply& about) {
     std::string lines = "Access-Control-Allow-Methods: ";
     lines.append(methods).append("\r\n");

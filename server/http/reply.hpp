@@ -25,6 +25,8 @@ struct own_reply {
 std::string fault_reply(const base::failure&, std::string_view service, const own_reply&);
 // 200 `Healthy` as the scoring container gives it.
 std::string healthy_reply(const own_reply&);
+// 200 with what proves to an ACME provider that the name is ours (RFC 8555 8.3).
+std::string challenge_reply(std::string_view key_authorization, const own_reply&);
 // 204 to a preflight of an allowed origin (https://fetch.spec.whatwg.org/#cors-preflight-fetch). `methods` are those of
 // the route, `fields` the ones that the page asks to send.
 std::string preflight_reply(std::string_view methods, std::string_view fields, const own_reply&);

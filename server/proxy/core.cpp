@@ -37,6 +37,10 @@ void core::adopt(std::shared_ptr<const routing::snapshot> next) {
     if (snapshot_->settings().allow_insecure_connections) finish_tls();
 }
 
+void core::answer_challenge(std::uint64_t number, std::optional<std::string> content) {
+    if (const auto found = challenges.find(number); found != challenges.end()) found->second->take(std::move(content));
+}
+
 void core::finish_tls() {
     for (auto& client : clients_)
         if (client.over_tls()) client.finish();

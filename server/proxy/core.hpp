@@ -11,6 +11,7 @@
 #include "base/turns.hpp"
 #include "http/head.hpp"
 #include "http/identifiers.hpp"
+#include "proxy/challenge.hpp"
 #include "proxy/open_client.hpp"
 #include "routing/snapshot.hpp"
 #include "telemetry/access_log.hpp"
@@ -27,9 +28,12 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <limits>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace scoregate::proxy {
@@ -89,6 +93,8 @@ public:
     void adopt(tls::ssl_ctx_ptr next) { tls_ = std::move(next); }
     // Connections over TLS end after one more request, or when none has come for a moment.
     void finish_tls();
+    // Of whatever is still waited for; empty: there is no such file.
+    void answer_challenge(std::uint64_t number, std::optional<std::string> content);
     // Readiness off: GET / says so; everything is still served.
     void turn_unready() { unready_ = true; }
     // Idle connections close after a moment in which their next request is still answered, busy ones after their
@@ -146,6 +152,11 @@ public:
     // From this number on they are kept for files and the admin port. Set before run().
     int most_replica_descriptors = std::numeric_limits<int>::max();
     telemetry::access_log::channel* log;
+    // Has the file of a challenge read: answer_challenge() with that number is then posted. Empty where there is no
+    // ACME. Set before run(); any core's thread.
+    std::function<void(unsigned core, std::uint64_t number, std::string token)> ask_for_challenge;
+    std::map<std::uint64_t, awaited_challenge*> challenges;
+    std::uint64_t challenges_asked = 0;
     telemetry::trace_log::channel* traces = nullptr; // null: nothing is traced. Set before run(); outlives the core
 
     // Scratch of the exchange that is running right now; nothing in them survives a co_await.

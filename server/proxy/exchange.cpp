@@ -100,6 +100,7 @@ void exchange<Stream>::begin() {
     request_body_ = {};
     upload_failure_ = {};
     own_reply_.clear();
+    challenge_.clear();
     replica_name_.clear();
     kept_.clear();
     identity_.id = core_.identifiers.make_guid();
@@ -120,6 +121,7 @@ task<result<void>> exchange<Stream>::forward() {
     // Decision.
     if (const auto decided = decide(); !decided) co_return decided.error();
     if (!own_reply_.empty()) co_return co_await send_own_reply();
+    if (!challenge_.empty()) co_return co_await answer_challenge();
 
     // Body, as far as it is collected: a slow upload must not keep a replica from others.
     if (const auto held = account_for(out_.capacity() + copied_head_.capacity()); !held) co_return held.error();

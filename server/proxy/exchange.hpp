@@ -101,6 +101,8 @@ private:
     bool is_last_request() const;
     base::result<void> authorise(const http::request_head&);
     base::result<void> check_rate() const;
+    bool asks_for_challenge(const http::request_head&);
+    base::task<base::result<void>> answer_challenge();
     base::result<void> answer_preflight(const http::request_head&, const routing::route&);
     base::result<void> prepare_request(const http::request_head&, const routing::destination&);
 
@@ -228,6 +230,7 @@ private:
     http::body_decoder request_body_, reply_body_;
     std::string addresses_;           // the client's and its proxies', where a trusted one has told them
     std::string own_reply_;           // health, redirect, preflight: answered without a replica
+    std::string challenge_;           // the token that an ACME provider asks for; empty: another request
     base::frame_string replica_name_; // for the log: the slot may be gone by then
     base::frame_string kept_;         // method, path and user agent, for the log
     base::failure upload_failure_;

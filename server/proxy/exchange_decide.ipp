@@ -5,6 +5,7 @@
 #include "auth/bearer.hpp"
 #include "http/forwarded_for.hpp"
 #include "http/reply.hpp"
+#include "proxy/challenge.hpp"
 #include "proxy/exchange.hpp"
 
 namespace scoregate::proxy {
@@ -70,6 +71,7 @@ result<void> exchange<Stream>::decide() {
         now_.status = 200;
         return {};
     }
+    if (!Stream::is_tls && asks_for_challenge(head)) return {};
     if (core_.traces != nullptr) begin_trace();
     now_.service = snapshot_->named_by(head);
     if (now_.service != nullptr) {
@@ -105,6 +107,35 @@ result<void> exchange<Stream>::decide() {
     if (head.forced_deployment.empty()) now_.mirror = now_.service->choose_mirror(core_.index());
     if (const auto most = now_.target->settings.total_timeout) total_.arm(*most);
     return prepare_request(head, *to);
+}
+
+// Before any service: a provider asks under whatever name it is to issue a certificate for.
+template <class Stream>
+bool exchange<Stream>::asks_for_challenge(const http::request_head& head) {
+    const bool reads = head.verb == http::method::get || head.verb == http::method::head;
+    if (!snapshot_->settings().acme || !core_.ask_for_challenge || !reads || request_body_.has_body()) return false;
+    challenge_ = challenge_token(head.path);
+    return !challenge_.empty();
+}
+
+template <class Stream>
+task<result<void>> exchange<Stream>::answer_challenge() {
+    if (core_.challenges.size() >= awaited_challenge::most)
+        co_return fail(fault::overloaded, "too many ACME challenges at once");
+    std::optional<std::string> content;
+    {
+        awaited_challenge file(core_);
+        core_.ask_for_challenge(core_.index(), file.number(), challenge_);
+        content = co_await file.content();
+    }
+    if (const auto why = given_up(); why.kind != fault::none) co_return why;
+    if (!content) co_return fail(fault::no_route, "no such ACME challenge");
+    own_reply_ = http::challenge_reply(*content, {.identity = identity_,
+                                                  .date = core_.date(),
+                                                  .close = !now_.client_keeps_alive,
+                                                  .head_only = now_.verb == http::method::head});
+    now_.status = 200;
+    co_return co_await send_own_reply();
 }
 
 // What a browser asks before a page may send a request to another origin; it carries no key.

@@ -352,6 +352,13 @@ void reloads(page& out, const observations& seen) {
     out.sample({}, std::ranges::all_of(seen.reloads, &reload_counts::last_succeeded) ? "1" : "0");
 }
 
+void acme(page& out, const observations& seen) {
+    if (!seen.acme) return;
+    out.family("scoregate_acme_orders_total", "counter", "Orders of certificates from the provider of acme.");
+    out.sample({{"result", "success"}}, to_text(seen.acme->succeeded));
+    out.sample({{"result", "failure"}}, to_text(seen.acme->failed));
+}
+
 void process(page& out, const observations& seen) {
     out.family("scoregate_build_info", "gauge", "Always 1; the version is the label.");
     out.sample({{"version", seen.version}}, "1");
@@ -401,6 +408,7 @@ std::string prometheus_text(const observations& seen) {
     health(out, seen);
     connections(out, seen);
     reloads(out, seen);
+    acme(out, seen);
     process(out, seen);
     return out.take();
 }

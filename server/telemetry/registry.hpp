@@ -32,6 +32,11 @@ struct reload_counts {
     bool last_succeeded = true; // also before the first reload
 };
 
+// Orders of certificates from a provider.
+struct acme_counts {
+    std::uint64_t succeeded = 0, failed = 0;
+};
+
 // How busy a deployment is now.
 struct deployment_load {
     const service_metrics* of = nullptr; // names it
@@ -55,6 +60,7 @@ struct observations {
     std::span<const std::chrono::nanoseconds> core_cpu{}; // spent, by the core's index
     std::span<const certificate_expiry> certificates{};
     std::span<const reload_counts> reloads{};
+    std::optional<acme_counts> acme{};                          // empty: certificates of one's own
     std::uint64_t access_log_dropped = 0;                       // lines
     std::uint64_t access_log_write_errors = 0;                  // failed writes
     std::uint64_t access_log_left_out = 0;                      // requests, by sampling

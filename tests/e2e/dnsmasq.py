@@ -19,11 +19,13 @@ def free_port():
 
 
 class Dns:
-    """names: host name to its addresses; whatever is not there does not exist. services: SRV records, as dnsmasq has them."""
+    """names: host name to its addresses; whatever is not there does not exist. services: SRV records, as dnsmasq has them.
+    wildcards: domain to the address that every name in it has."""
 
-    def __init__(self, directory, names, services=()):
+    def __init__(self, directory, names, services=(), wildcards={}):
         self._hosts = directory / "dns-hosts"
         self._services = services
+        self._wildcards = wildcards
         self.port = free_port()
         self.server = f"127.0.0.1:{self.port}"
         self._process = None
@@ -46,7 +48,8 @@ class Dns:
         self._process = Process(["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--pid-file=",
                                  f"--user={getpass.getuser()}", "--log-facility=-", "--log-queries", f"--port={self.port}",
                                  "--listen-address=127.0.0.1", "--bind-interfaces", "--local-ttl=1", "--local=/#/",
-                                 f"--addn-hosts={self._hosts}", *(f"--srv-host={each}" for each in self._services)])
+                                 f"--addn-hosts={self._hosts}", *(f"--srv-host={each}" for each in self._services),
+                                 *(f"--address=/{domain}/{address}" for domain, address in self._wildcards.items())])
         self._process.stderr.wait_for(f"read {self._hosts}")
 
     @property

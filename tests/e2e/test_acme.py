@@ -1,0 +1,282 @@
+"""Certificates that a provider issues: a real ACME CA asks on the HTTP port, lego orders, scoregate serves."""
+import concurrent.futures
+import datetime
+import json
+import re
+import subprocess
+import threading
+import types
+
+import pytest
+
+from dnsmasq import Dns, free_port
+from pebble import Pebble
+from process import wait_until
+from scoregate import BINARY, Scoregate, configuration, environment, exchange, service
+
+NAME = "www.contoso.test"
+SUFFIX = "models.test"
+ORDER = 60  # seconds that an order may take: the client waits some between its questions
+
+
+@pytest.fixture
+def world(tmp_path, ecdsa, echoing):
+    """A provider, a DNS that leads it here, and a configuration that orders there."""
+    with Dns(tmp_path, {NAME: ["127.0.0.1"]}, wildcards={SUFFIX: "127.0.0.1"}) as dns:
+        http_port = free_port()
+        one = types.SimpleNamespace(dns=dns, gates=[], folder=tmp_path, state=tmp_path / "acme")
+
+        def provider(lifetime=90 * 24 * 3600):
+            one.pebble = Pebble(tmp_path, ecdsa, http_port, dns, lifetime)
+            return one.pebble
+
+        def settings(label=None, **more):
+            drawn = {"leafDomainLabel": label, "domainSuffix": SUFFIX} if label else {}
+            acme = {"directory": one.pebble.directory, "contact": "ops@contoso.test", "state_dir": "acme",
+                    "ca_file": str(ecdsa.ca), **drawn, **more}
+            made = configuration({"echo": service(echoing.url)}, None, acme=acme, dns={"servers": [dns.server]})
+            made["listen"]["http"] = [f"127.0.0.1:{http_port}"]
+            return made if label else {**made, "sslCname": NAME}
+
+        def start(**more):
+            gate = Scoregate(tmp_path, settings(**more))
+            one.gates.append(gate)
+            return gate
+
+        def wait_issued(gate):
+            wait_until(lambda: gate.ask_admin("/readyz").status == 200, timeout=ORDER)
+            gate.ca = one.pebble.write_root(tmp_path / "root.pem")
+            return gate
+
+        one.provider, one.settings, one.start, one.wait_issued = provider, settings, start, wait_issued
+        yield one
+        for gate in one.gates:
+            gate.stop()
+
+
+def run(*words):
+    """A command that may take as long as an order."""
+    return subprocess.run([BINARY, *map(str, words)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          env=environment(), timeout=ORDER)
+
+
+def scored(gate, name):
+    """Over TLS, the certificate verified as a client does."""
+    return exchange(gate.tls_socket(name=name), "POST", "/api/v1/service/echo/score", b"{}").status
+
+
+def served(gate):
+    """Name and serial of the certificate, as the operator sees it."""
+    one, = gate.status()["certificates"]
+    return one["cname"], one["serial"]
+
+
+def test_a_certificate_is_issued_and_served(world):
+    with world.provider():
+        gate = world.wait_issued(world.start())
+        assert scored(gate, NAME) == 200
+        said = gate.status()["acme"]
+        assert (said["domain"], said["state"], said["failures"]) == (NAME, "issued", 0)
+        # A third of the lifetime is 30 days, and more it is not.
+        left = datetime.datetime.fromisoformat(said["next_attempt"].replace("Z", "+00:00")) - datetime.datetime.now(datetime.timezone.utc)
+        assert datetime.timedelta(days=59) < left < datetime.timedelta(days=61)
+        assert gate.metric("scoregate_acme_orders_total", result="success") == 1
+        gate.stderr.wait_for(rf"acme: issued: serial [0-9A-F]+ for {NAME}")
+        key = (world.state / NAME / "key.pem").read_text()
+        assert (world.state / NAME / "key.pem").stat().st_mode & 0o077 == 0
+        assert not any(line in gate.stderr.text for line in key.splitlines()[1:-1])
+
+
+def test_https_stays_closed_until_one_is_issued(world):
+    provider = world.provider()  # not started: it refuses connections
+    gate = world.start()
+    gate.stderr.wait_for(r"acme: no certificate for www\.contoso\.test: .*the next attempt is in \d+ s", timeout=ORDER)
+    gate.stderr.wait_for("HTTPS stays closed, and scoregate not ready")
+    ready = gate.ask_admin("/readyz")
+    assert (ready.status, ready.body) == (503, b"not ready: no certificate has been issued yet\n")
+    assert "listening https" not in gate.stderr.text
+    said = gate.status()
+    assert said["certificates"] == [] and said["acme"]["state"] == "failing" and said["acme"]["failures"] == 1
+    assert "refused" in said["acme"]["last_error"]
+    # It is waited out: a minute, and up to a quarter more.
+    soonest = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=80)
+    assert datetime.datetime.fromisoformat(said["acme"]["next_attempt"].replace("Z", "+00:00")) < soonest
+    assert gate.metric("scoregate_acme_orders_total", result="failure") == 1
+    health = gate.ask_admin("/history").json["health"]
+    assert health["level"] == "bad" and any("HTTPS is closed" in each["text"] for each in health["findings"])
+
+    # What is ordered by hand is served without a restart.
+    with provider:
+        done = run("cert", "auto", "--config", gate.file)
+        assert (done.returncode, "issued: serial" in done.stdout) == (0, True), done.stderr
+        world.wait_issued(gate)
+        assert scored(gate, NAME) == 200
+
+
+def test_challenges_are_served_in_clear_and_nothing_else(world):
+    world.provider()
+    gate = world.start()
+    token = "a_token-of-43-characters-as-providers-make-"
+    folder = world.state / "webroot/.well-known/acme-challenge"
+    wait_until(lambda: gate.ask_admin("/healthz").status == 200)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / token).write_text(f"{token}.thumbprint")
+    (folder / "other").write_text("not a key authorization")
+    (folder / "link").symlink_to(gate.file)
+    reply = gate.plain_request("GET", f"/.well-known/acme-challenge/{token}")
+    assert (reply.status, reply.body) == (200, f"{token}.thumbprint".encode())
+    for strange in ["unknown", "other", "link"]:
+        assert gate.plain_request("GET", f"/.well-known/acme-challenge/{strange}").status == 404
+    for no_token in ["", "a.b", "a/b", "a%2fb", "x" * 129]:
+        assert gate.plain_request("GET", f"/.well-known/acme-challenge/{no_token}").status in (308, 400)
+    assert gate.plain_request("POST", f"/.well-known/acme-challenge/{token}", b"x").status == 403
+
+
+def test_the_label_is_drawn_once_and_kept(world):
+    with world.provider():
+        gate = world.wait_issued(world.start(label="contoso"))
+        name, serial = served(gate)
+        assert re.fullmatch(rf"contoso[a-z0-9]{{6}}\.{re.escape(SUFFIX)}", name)
+        assert (world.state / "domain").read_text() == f"{name}\n"
+        assert f"https://{name}" in gate.status()["scoring_uris"][0]
+        assert scored(gate, name) == 200
+
+        # Renewed it has the same name, and so it has after a restart, which orders nothing.
+        assert run("cert", "renew", "--force", "--config", gate.file).returncode == 0
+        wait_until(lambda: served(gate)[1] != serial)
+        renewed = served(gate)
+        assert renewed[0] == name
+        gate.stop()
+        world.gates.remove(gate)
+        again = world.wait_issued(world.start(label="contoso"))
+        assert served(again) == renewed
+        assert again.metric("scoregate_acme_orders_total", result="success") == 0
+
+
+def test_overwrite_draws_anew(world):
+    with world.provider():
+        gate = world.wait_issued(world.start(label="contoso"))
+        before, serial = served(gate)
+        done = run("cert", "auto", "--overwrite-existing-domain", "--config", gate.file)
+        assert done.returncode == 0, done.stderr
+        name = (world.state / "domain").read_text().strip()
+        assert name != before and f"the name is {name} in place of {before}" in done.stdout
+        # What runs goes on under the old name, and says what to do where somebody asks it to take the new one.
+        refused = gate.reload()
+        assert refused.status == 422 and b"/acme" in refused.body and b"restart" in refused.body
+        assert served(gate) == (before, serial) and scored(gate, before) == 200
+        gate.stop()
+        world.gates.remove(gate)
+        again = world.wait_issued(world.start(label="contoso"))
+        assert served(again)[0] == name and scored(again, name) == 200
+
+
+def test_overwrite_needs_a_name_that_was_drawn(world):
+    world.provider()
+    file = world.folder / "scoregate.json"
+    file.write_text(json.dumps(world.settings()))
+    done = run("cert", "auto", "--overwrite-existing-domain", "--config", file)
+    assert done.returncode == 2 and "leafDomainLabel" in done.stderr
+
+
+def test_renewal_under_load_loses_nothing(world):
+    with world.provider(lifetime=45):  # renewed when a third of it is left
+        gate = world.wait_issued(world.start())
+        first = served(gate)
+        enough = threading.Event()
+
+        def load(_):
+            """One connection after another, and one that is kept."""
+            counted, kept = 0, gate.tls_socket(name=NAME)
+            with kept:
+                while not enough.is_set():
+                    assert scored(gate, NAME) == 200
+                    assert exchange(kept, "POST", "/api/v1/service/echo/score", b"{}", keep=True).status == 200
+                    counted += 2
+            return counted
+
+        with concurrent.futures.ThreadPoolExecutor(4) as clients:
+            running = [clients.submit(load, each) for each in range(4)]
+            try:
+                wait_until(lambda: served(gate) != first or any(each.done() for each in running), timeout=ORDER)
+                new = served(gate)
+                assert scored(gate, NAME) == 200
+            finally:
+                enough.set()
+            assert all(each.result() > 0 for each in running)
+        assert new[0] == NAME and new != first
+        assert gate.metric("scoregate_acme_orders_total", result="success") == 2
+        assert gate.metric("scoregate_acme_orders_total", result="failure") == 0
+
+
+def test_renew_says_not_needed(world):
+    with world.provider():
+        gate = world.wait_issued(world.start())
+        _, serial = served(gate)
+        done = run("cert", "renew", "--config", gate.file)
+        assert done.returncode == 0 and re.search(r"^not needed, (89|90) days left", done.stdout), done
+        assert served(gate)[1] == serial
+        forced = run("cert", "renew", "--force", "--config", gate.file)
+        assert forced.returncode == 0, forced.stderr
+        fresh = re.search(r"issued: serial (\S+) for", forced.stdout).group(1)
+        assert fresh != serial
+        wait_until(lambda: served(gate)[1] == fresh)
+        assert scored(gate, NAME) == 200
+
+
+def test_renew_is_refused_for_own_certificates(tmp_path, ecdsa, echoing):
+    file = tmp_path / "scoregate.json"
+    file.write_text(json.dumps(configuration({"echo": service(echoing.url)}, ecdsa)))
+    for words in [["renew"], ["renew", "--force"], ["auto"]]:
+        done = run("cert", *words, "--config", file)
+        assert done.returncode == 2 and "certificates of your own" in done.stderr and "cert install" in done.stderr
+
+
+def test_nothing_to_renew_yet(world):
+    world.provider()
+    file = world.folder / "scoregate.json"
+    file.write_text(json.dumps(world.settings()))
+    done = run("cert", "renew", "--config", file)
+    assert done.returncode == 2 and "cert auto" in done.stderr
+
+
+def test_a_label_beside_own_certificates_is_refused(world, ecdsa):
+    world.provider()
+    file = world.folder / "scoregate.json"
+    for own in [{"sslCertPemFile": "c"}, {"sslKeyPemFile": "k"}, {"sslSecret": "s"}, {"sslCname": NAME}]:
+        file.write_text(json.dumps({**world.settings(label="contoso"), **own}))
+        done = run("check", "--config", file)
+        assert done.returncode == 2 and f"/{next(iter(own))}: is not given beside acme" in done.stderr, done.stderr
+    # Nor is the name as it was drawn, with its six characters.
+    world.state.mkdir()
+    (world.state / "domain").write_text(f"contosoab12cd.{SUFFIX}\n")
+    file.write_text(json.dumps(world.settings(label="contosoab12cd")))
+    done = run("check", "--config", file)
+    assert done.returncode == 2 and 'write "contoso" alone' in done.stderr
+
+
+def test_dns_check(world):
+    world.provider()
+    file = world.folder / "scoregate.json"
+    file.write_text(json.dumps(world.settings()))
+
+    def check(*addresses):
+        done = run("dns", "check", "--config", file, *(word for each in addresses for word in ("--address", each)))
+        return done.returncode, done.stdout
+
+    assert check("127.0.0.1") == (0, f"{NAME}: match: 127.0.0.1\n")
+    assert check("192.0.2.1", "127.0.0.1")[0] == 0
+    assert check("192.0.2.1") == (1, f"{NAME}: mismatch: it leads to 127.0.0.1, not to 192.0.2.1\n")
+    assert run("dns", "check", "--config", file, "--address", "here").returncode == 2
+    assert run("dns", "check", "--config", file).returncode == 2
+    # Without TLS it is the services' hosts that clients use.
+    plain = {**world.settings(), "allowInsecureConnections": True}
+    plain["services"]["echo"]["hosts"] = ["not-yet.contoso.test"]
+    file.write_text(json.dumps(plain))
+    code, said = check("127.0.0.1")
+    assert code == 1 and said.startswith("not-yet.contoso.test: not yet: ")
+    # A name in the wildcard's domain leads there, drawn or not.
+    (world.state).mkdir()
+    (world.state / "domain").write_text(f"contosoab12cd.{SUFFIX}\n")
+    file.write_text(json.dumps(world.settings(label="contoso")))
+    assert check("127.0.0.1") == (0, f"contosoab12cd.{SUFFIX}: match: 127.0.0.1\n")
