@@ -353,8 +353,8 @@ void reloads(page& out, const observations& seen) {
 }
 
 void acme(page& out, const observations& seen) {
-    if (!seen.acme) return;
     out.family("scoregate_acme_orders_total", "counter", "Orders of certificates from the provider of acme.");
+    if (!seen.acme) return;
     out.sample({{"result", "success"}}, to_text(seen.acme->succeeded));
     out.sample({{"result", "failure"}}, to_text(seen.acme->failed));
 }

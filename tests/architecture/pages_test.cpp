@@ -72,6 +72,7 @@ std::map<std::string, metric> served_metrics() {
     seen.core_cpu = core_cpu;
     seen.certificates = certificates;
     seen.reloads = reloads;
+    seen.acme = telemetry::acme_counts{0, 0};
 
     const std::regex sample{R"(^(\w+)(\{.*\})? )"}, label{R"re((\w+)="[^"]*")re"};
     std::map<std::string, metric> found;

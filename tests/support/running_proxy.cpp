@@ -70,6 +70,12 @@ running_proxy::running_proxy(over what, config::settings settings, unsigned core
         cores_.push_back(
             std::make_unique<proxy::core>(i, first, make_context(), unmatched_, held_bodies_, &log_->at(i)));
         if (traces_) cores_.back()->traces = &traces_->at(i);
+        if (settings_.acme)
+            cores_.back()->ask_for_challenge = [this](unsigned core, std::uint64_t number, std::string token) {
+                const std::lock_guard held(challenges_mutex_);
+                challenges_.push_back({core, number, std::move(token)});
+                challenge_came_.notify_all();
+            };
         dealing_.cores.push_back(cores_.back().get());
     }
     for (const auto through : {proxy::entrance::https, proxy::entrance::http}) {
@@ -86,6 +92,22 @@ running_proxy::running_proxy(over what, config::settings settings, unsigned core
 }
 
 running_proxy::~running_proxy() { stop(); }
+
+running_proxy::asked_challenge running_proxy::next_challenge() {
+    std::unique_lock held(challenges_mutex_);
+    if (!challenge_came_.wait_for(held, patience, [this] { return !challenges_.empty(); }))
+        throw wire_error("no challenge was asked for");
+    auto first = std::move(challenges_.front());
+    challenges_.pop_front();
+    return first;
+}
+
+void running_proxy::answer(const asked_challenge& asked, std::optional<std::string> content) {
+    cores_[asked.core]->post(
+        [&core = *cores_[asked.core], number = asked.number, content = std::move(content)]() mutable {
+            core.answer_challenge(number, std::move(content));
+        });
+}
 
 std::uint16_t running_proxy::port(proxy::entrance through) const { return ports_.at(through); }
 

@@ -17,10 +17,14 @@
 
 #include <nlohmann/json.hpp>
 
+#include <condition_variable>
+#include <deque>
 #include <future>
 #include <initializer_list>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -110,6 +114,14 @@ public:
     static std::shared_ptr<const tls::replica_trust> shared_trust(const std::string& server_name = "www.contoso.com");
     // The next trace, where settings.tracing is there; there is no exporter. Waits for it.
     std::unique_ptr<const telemetry::trace> next_trace();
+    // An ACME challenge whose file is to be read, where settings.acme is there; the test says what is in it.
+    struct asked_challenge {
+        unsigned core = 0;
+        std::uint64_t number = 0;
+        std::string token;
+    };
+    asked_challenge next_challenge(); // waits for it
+    void answer(const asked_challenge&, std::optional<std::string> content);
     std::size_t open_connections() const;
     std::uint64_t collected_bytes() const { return held_bodies_->collected.used() + held_bodies_->copied.used(); }
 
@@ -142,6 +154,9 @@ private:
     std::unique_ptr<telemetry::access_log> log_;
     std::thread log_reader_;
     std::unique_ptr<telemetry::trace_log> traces_; // null: tracing is off
+    std::mutex challenges_mutex_;
+    std::condition_variable challenge_came_;
+    std::deque<asked_challenge> challenges_;
 
     proxy::dealing dealing_;
     std::vector<std::unique_ptr<proxy::core>> cores_;

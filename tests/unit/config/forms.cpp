@@ -27,6 +27,9 @@ bool taken(const std::string& name, const std::string& text, std::string& wrong)
     if (name == "network") return network_form.parse(text, wrong).has_value();
     if (name == "replica") return replica_form.parse(text, wrong).has_value();
     if (name == "collector") return collector_form.parse(text, wrong).has_value();
+    if (name == "directory") return directory_form.parse(text, wrong).has_value();
+    if (name == "contact") return contact_form.parse(text, wrong).has_value();
+    if (name == "label") return label_form.parse(text, wrong).has_value();
     REQUIRE(name == "name");
     return name_form.parse(text, wrong).has_value();
 }
@@ -46,6 +49,29 @@ const std::string longest = long_label + "." + long_label + "." + long_label + "
 TEST_CASE("loader and schema take the same texts") {
     using enum verdict;
     const auto one = GENERATE(values<row>({
+        {"directory", "https://acme-v02.api.letsencrypt.org/directory", taken},
+        {"directory", "https://127.0.0.1:14000/dir", taken},
+        {"directory", "http://127.0.0.1:14000/dir", refused},
+        {"directory", "acme-v02.api.letsencrypt.org", refused},
+        {"directory", "https://", refused},
+        {"directory", "https://user@provider/dir", refused},
+        {"contact", "ops@contoso.com", taken},
+        {"contact", "first.last+acme@contoso.com", taken},
+        {"contact", "mailto:ops@contoso.com", refused},
+        {"contact", "-x@contoso.com", refused},
+        {"contact", "ops", refused},
+        {"contact", "@contoso.com", refused},
+        {"contact", "ops@", refused},
+        {"contact", "a@b@c", refused},
+        {"contact", "Ops <ops@contoso.com>", refused},
+        {"label", "contoso", taken},
+        {"label", "7-seas", taken},
+        {"label", std::string(57, 'a'), taken},
+        {"label", std::string(58, 'a'), refused},
+        {"label", "", refused},
+        {"label", "Contoso", refused},
+        {"label", "-contoso", refused},
+        {"label", "a.b", refused},
         {"collector", "http://127.0.0.1:4318/v1/traces", taken},
         {"collector", "http://collector", taken},
         {"collector", "https://otel.contoso.com/a/b?c=1", taken},

@@ -175,7 +175,6 @@ TEST_CASE("a wrong override is refused by its origin") {
         {"listen.htps=x", "--set listen.htps: /listen/htps: is not a key of scoregate: did you mean \"https\"?"},
         {"Workers=1", "--set Workers: /Workers: is not a key of scoregate: did you mean \"workers\"?"},
         {"colour.of.it=1", "--set colour.of.it: /colour: is not a key of scoregate: remove it"},
-        {"acme.contact=me", "--set acme.contact: /acme: \"acme\" is not built yet; remove it"},
         {"listen.https=x,[::]:1", "--set listen.https: /listen/https/0: the string \"x\" is not an address"},
         {"listen.https=,[::]:1", "--set listen.https: /listen/https/0: the string \"\" is not an address"},
         {"sslCname=\xff", "--set sslCname: /sslCname: the string \"\\ufffd\" is neither a DNS name"},

@@ -107,3 +107,19 @@ TEST_CASE("the worst comes first, and says how bad it is") {
     CHECK(told["findings"][0]["level"] == "bad");
     CHECK(told["findings"][1]["level"] == "warning");
 }
+
+TEST_CASE("a certificate from a provider that is not there, or is not renewed") {
+    json status;
+    status["ready"] = false;
+    status["acme"] = {{"domain", "a.b"}, {"certificate", false}, {"next_attempt", "2030-01-01T00:00:00Z"}};
+    CHECK(only(status) == "bad: HTTPS is closed: no certificate for a.b has been issued yet");
+    status["acme"]["last_error"] = "lego ended with status 1";
+    CHECK(only(status) == "bad: HTTPS is closed: no certificate for a.b has been issued yet: lego ended with status 1; "
+                          "the next attempt is at 2030-01-01T00:00:00Z");
+    status["ready"] = true;
+    status["acme"]["certificate"] = true;
+    CHECK(only(status) == "warning: The certificate for a.b is not renewed: lego ended with status 1; the next attempt "
+                          "is at 2030-01-01T00:00:00Z");
+    status["acme"].erase("last_error");
+    CHECK(findings_of(status, json::object()).empty());
+}

@@ -108,6 +108,32 @@ TEST_CASE("what only a restart changes keeps its running value and is told") {
     CHECK(next.services.size() == 1);
 }
 
+TEST_CASE("acme changes by a restart alone, but for TLS as a whole") {
+    config::settings next;
+    const std::optional<config::acme> none;
+    config::acme one;
+    one.directory = "https://provider/dir";
+    one.domain = "contosoab12cd.models.test";
+    CHECK(wrong_with_acme(next, none).empty());
+    next.acme = one;
+    CHECK(wrong_with_acme(next, one).empty());
+    for (const auto& started : {none, std::optional(one)}) {
+        next.acme = one;
+        next.acme->contact = "ops@contoso.com";
+        const auto wrong = wrong_with_acme(next, started);
+        REQUIRE(wrong.size() == 1);
+        CHECK(wrong.front().pointer == "/acme");
+        CHECK_THAT(wrong.front().message, Catch::Contains("has changed") && Catch::Contains("restart"));
+    }
+    next.acme = one;
+    next.acme->domain = "contosoxxxxxx.models.test";
+    CHECK_THAT(wrong_with_acme(next, one).front().message, Catch::Contains("names another domain"));
+    next.acme.reset();
+    CHECK(wrong_with_acme(next, one).size() == 1);
+    next.allow_insecure_connections = true;
+    CHECK(wrong_with_acme(next, one).empty());
+}
+
 TEST_CASE("a good file is put in force whole") {
     fixture at;
     auto text = valid();

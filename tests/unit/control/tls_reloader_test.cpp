@@ -367,3 +367,31 @@ TEST_CASE("the authorities of clients come from their file, and a broken one cha
     using enum open_connections;
     CHECK(at.connections == std::vector{stay, finish, finish, finish, stay, finish, finish});
 }
+
+TEST_CASE("a pair from a provider may not be there yet, and then nothing is served until it is") {
+    fixture at;
+    auto awaited = at.files;
+    awaited.awaited = true;
+    const auto absent = GENERATE(true, false);
+    if (absent) {
+        fs::remove(awaited.certificate);
+        fs::remove(awaited.key);
+    } else {
+        at.write(1, 0); // what is there is no good: another is ordered
+    }
+    const auto found = read_tls({awaited}, std::nullopt, std::nullopt, false, "scoregate.json");
+    CHECK(found.problems.empty());
+    CHECK(found.alarms.empty() == absent);
+    at.adopt({});
+    REQUIRE_FALSE(at.reload.awaits_issue());
+    at.adopt({awaited});
+    CHECK(at.reload.awaits_issue());
+    CHECK(at.published.back().at(1) == nullptr);
+    CHECK(at.ask().empty());
+    CHECK(at.reload.awaits_issue());
+
+    at.write(1);
+    CHECK(at.ask().empty());
+    CHECK_FALSE(at.reload.awaits_issue());
+    CHECK(at.served() == serial(1));
+}

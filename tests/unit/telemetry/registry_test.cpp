@@ -50,6 +50,7 @@ TEST_CASE("a page without services still names every family") {
                                             "process_start_time_seconds gauge",
                                             "process_virtual_memory_bytes gauge",
                                             "scoregate_abandon_expired_total counter",
+                                            "scoregate_acme_orders_total counter",
                                             "scoregate_abandoned_total counter",
                                             "scoregate_mirrored_total counter",
                                             "scoregate_retries_total counter",
@@ -453,4 +454,13 @@ TEST_CASE("keys and tokens are counted for the service, whatever its deployments
           "scoregate_auth_total{service=\"iris\",key=\"primary\"} 2\n"
           "scoregate_auth_total{service=\"iris\",key=\"secondary\"} 1\n"
           "scoregate_auth_total{service=\"iris\",key=\"aml_token\"} 3\n");
+}
+
+TEST_CASE("orders of certificates are counted where there is a provider") {
+    CHECK(family(prometheus_text({}), "scoregate_acme_orders_total").empty());
+    observations seen;
+    seen.acme = acme_counts{3, 1};
+    CHECK(family(prometheus_text(seen), "scoregate_acme_orders_total") ==
+          "scoregate_acme_orders_total{result=\"success\"} 3\n"
+          "scoregate_acme_orders_total{result=\"failure\"} 1\n");
 }
