@@ -10,7 +10,6 @@
 #include "tls/expiry.hpp"
 
 #include <cstdio>
-#include <exception>
 
 namespace scoregate::app {
 

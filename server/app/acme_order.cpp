@@ -7,11 +7,9 @@
 #include "base/file_replacement.hpp"
 #include "config/acme.hpp"
 #include "tls/certificate_check.hpp"
-#include "tls/expiry.hpp"
 
 #include <openssl/rand.h>
 
-#include <array>
 #include <chrono>
 #include <filesystem>
 #include <stdexcept>

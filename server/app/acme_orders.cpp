@@ -33,6 +33,7 @@ acme_time acme_orders::next_attempt() const {
 
 base::task<> acme_orders::run() {
     for (;;) {
+        if (failures_ != 0 && !is_due(around_.in_force(), from_)) forget_failures(); // somebody has ordered by hand
         if (around_.wanted() && system_clock::now() >= next_attempt()) co_await attempt();
         timer_.expires_after(between_looks);
         co_await timer_.async_wait(base::awaited);
@@ -53,12 +54,16 @@ base::task<> acme_orders::attempt() {
         fail(printable(result.said));
         co_return;
     }
-    failures_ = 0;
-    not_before_ = {};
-    last_error_.clear();
+    forget_failures();
     if (result.what != order_result::kind::issued) co_return; // by another process
     ++succeeded_;
     telemetry::log().info("acme: issued: serial {} for {}", result.said, from_.domain);
+}
+
+void acme_orders::forget_failures() {
+    failures_ = 0;
+    not_before_ = {};
+    last_error_.clear();
 }
 
 void acme_orders::fail(std::string why) {

@@ -40,6 +40,7 @@ private:
     acme_time next_attempt() const;
     base::task<> attempt();
     void fail(std::string why);
+    void forget_failures();
 
     base::executor where_;
     std::unique_ptr<acme_runner> runner_;

@@ -1,8 +1,7 @@
 // The part of settings_reader that reads `acme`.
+#include "base/network.hpp"
 #include "config/acme.hpp"
 #include "config/settings_reader.hpp"
-
-#include <boost/asio/ip/address.hpp>
 
 #include <array>
 
@@ -12,11 +11,7 @@ namespace {
 
 constexpr range days_before{1, 365};
 
-bool is_ip(const std::string& host) {
-    boost::system::error_code ec;
-    boost::asio::ip::make_address(host, ec);
-    return !ec;
-}
+bool is_ip(const std::string& host) { return base::parse_ip(host).has_value(); }
 
 } // namespace
 

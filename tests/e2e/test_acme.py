@@ -111,6 +111,8 @@ def test_https_stays_closed_until_one_is_issued(world):
         assert (done.returncode, "issued: serial" in done.stdout) == (0, True), done.stderr
         world.wait_issued(gate)
         assert scored(gate, NAME) == 200
+        wait_until(lambda: gate.status()["acme"]["state"] == "issued")
+        assert "last_error" not in gate.status()["acme"]
 
 
 def test_challenges_are_served_in_clear_and_nothing_else(world):
