@@ -287,7 +287,7 @@ std::optional<std::string> parse_name(std::string_view text, std::string& wrong)
 }
 
 std::optional<std::string> parse_path(std::string_view text, std::string& wrong) {
-    if (!text.empty() && text.find('\0') == std::string_view::npos) return std::string{text};
+    if (!text.empty() && text.find('\0') == std::string_view::npos && !holds_pem(text)) return std::string{text};
     wrong = "is not a path: write one, relative to the configuration file's folder or absolute";
     return {};
 }
@@ -484,6 +484,11 @@ const form<std::string> probe_path_form{"probe_path", parse_probe_path};
 const form<status_codes> codes_form{"status_codes", parse_codes};
 const form<std::string> probe_field_form{"probe_field", parse_probe_field};
 const form<std::string> field_value_form{"field_value", parse_field_value};
+
+bool holds_pem(std::string_view text) {
+    constexpr std::string_view begin = "-----BEGIN", begin_in_base64 = "LS0tLS1CRUdJTi";
+    return text.find(begin) != std::string_view::npos || text.find(begin_in_base64) != std::string_view::npos;
+}
 
 std::string to_text(const status_codes& codes) {
     const auto first = std::to_string(codes.first);

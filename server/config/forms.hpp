@@ -50,6 +50,9 @@ inline std::string to_text(const std::string& s) { return s; }
 inline std::string to_text(const base::network& n) { return n.to_string(); }
 std::string to_text(const status_codes&);
 
+// Whether there is PEM in the text, or it is PEM in base64 as Kubernetes has it in a Secret: it may be a private key.
+bool holds_pem(std::string_view text);
+
 // Whether the place of a log is a syslog daemon. A file of that name is written "./syslog".
 inline constexpr std::string_view syslog_prefix = "syslog:";
 constexpr bool is_syslog(std::string_view log_path) {

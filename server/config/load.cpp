@@ -1,6 +1,7 @@
 #include "config/load.hpp"
 
 #include "config/acme.hpp"
+#include "config/azure_settings.hpp"
 #include "config/document.hpp"
 #include "config/settings_reader.hpp"
 
@@ -143,7 +144,8 @@ void apply(const std::vector<override_setting>& overrides, document& tree, std::
         each.pattern.erase(0, pattern.size());
         of_service.push_back(std::move(each));
     }
-    for (const auto& each : overrides) {
+    for (const auto& given : overrides) {
+        const auto each = in_our_words(given);
         const auto is_for = [&](const service_document& part) {
             return each.key.starts_with(level + part.from->name + ".") && !has_service(tree, part.from->name);
         };

@@ -37,7 +37,8 @@ struct load_result {
     std::vector<std::string> warnings; // left-over settings: of TLS with allowInsecureConnections, keys with none
 };
 
-// Splits `--set` words ("KEY=VALUE"); a word without '=' becomes a problem.
+// Splits `--set` words ("KEY=VALUE"). A word without '=', or with what no key begins with before it, becomes a problem
+// that does not show it: it may be a secret that a shell has put there.
 std::vector<override_setting> parse_set_options(const std::vector<std::string>& words, problems& out);
 
 // SCOREGATE_SET_a__b=v becomes a.b=v; other variables are ignored. `environment` is a null-terminated environ.

@@ -10,8 +10,12 @@ namespace {
 
 using nlohmann::json;
 
+// Whether the text may be a private key, which nothing may show.
+bool secret(const json& value) { return value.is_string() && holds_pem(value.get_ref<const std::string&>()); }
+
 // The value as a problem shows it: short, ASCII, on one line, whatever bytes it has.
 std::string shown(const json& value) {
+    if (secret(value)) return "a text in PEM, which is not shown";
     if (value.is_object()) return "an object";
     if (value.is_array()) return "a list";
     auto text = value.dump(-1, ' ', true, json::error_handler_t::replace);
@@ -91,7 +95,13 @@ void section::refuse_type(std::string_view key, const json& value, const std::st
 }
 
 void section::refuse_text(const std::string& at, const json& value, const std::string& wrong) {
-    refuse(at, shown(value) + " " + wrong);
+    // `wrong` may quote a part of the text.
+    if (secret(value))
+        refuse(at,
+               "holds PEM, which is not shown: write it to a file that only scoregate's user can read, and name that "
+               "file where its path belongs");
+    else
+        refuse(at, shown(value) + " " + wrong);
 }
 
 void section::boolean(std::string_view key, bool& to) {
@@ -268,13 +278,19 @@ const json* section::checked_object(const std::string& at, const json& value) {
     return nullptr;
 }
 
+void section::elsewhere(std::string_view key, std::string advice) {
+    if (given(key)) refuse(pointer(key), std::move(advice));
+    elsewhere_.push_back(key);
+}
+
 void section::refuse_unknown() {
     if (object_ == nullptr) return;
     for (const auto& [key, value] : object_->items()) {
         const auto in = [&key = key](const auto& keys) {
             return std::find(keys.begin(), keys.end(), key) != keys.end();
         };
-        if (!in(known_)) refuse(pointer(key), "is not a key of scoregate: " + suggestion(key, known_));
+        if (!in(known_) && !in(elsewhere_))
+            refuse(pointer(key), "is not a key of scoregate: " + suggestion(key, known_));
     }
 }
 

@@ -251,6 +251,9 @@ public:
         return !v->empty();
     }
 
+    // A key of somebody else's configuration: refused, where it is given, with what to write or do instead.
+    void elsewhere(std::string_view key, std::string advice);
+
     void refuse(const std::string& pointer, std::string message) { document_.refuse(pointer, std::move(message)); }
 
     // After the last key: what else is in the object is refused.
@@ -341,6 +344,7 @@ private:
     std::string pointer_;
     std::vector<key_description>* descriptions_;
     std::vector<std::string_view> known_;
+    std::vector<std::string_view> elsewhere_;
 };
 
 } // namespace scoregate::config

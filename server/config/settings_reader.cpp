@@ -1,5 +1,7 @@
 #include "config/settings_reader.hpp"
 
+#include "config/azure_settings.hpp"
+
 #include <algorithm>
 #include <array>
 #include <span>
@@ -76,6 +78,8 @@ void settings_reader::read_root(section& in) {
     in.entries("services", 0, {}, "hold at least one service",
                [this](section& inner, const std::string& name) { read_service(inner, name); });
     in.text("default_service", to_.default_service, name_form);
+    for (const auto& each : azure_settings())
+        if (in.given(each.name)) in.elsewhere(each.name, advice_on(each));
 }
 
 void settings_reader::read_tls(section& in) {

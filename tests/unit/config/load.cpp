@@ -293,7 +293,7 @@ TEST_CASE("what is wrong is refused at its pointer, with what to do") {
         // unknown keys
         same("/sslCertPemFil", "\"x\"", "did you mean \"sslCertPemFile\"?"),
         same("/sslcertpemfile", "\"x\"", "did you mean \"sslCertPemFile\"?"),
-        same("/ssl_cname", "\"x\"", "did you mean \"sslCname\"?"),
+        same("/sslcname", "\"x\"", "did you mean \"sslCname\"?"),
         same("/limits/max_heders", "1", "did you mean \"max_headers\"?"),
         same("/services/iris/host", "[]", "did you mean \"hosts\"?"),
         same(blue + "/replica", "[]", "did you mean \"replicas\"?"),

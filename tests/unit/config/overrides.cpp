@@ -21,8 +21,22 @@ TEST_CASE("--set words are split at the first =") {
     const auto settings = parse_set_options({"sslCname=a=b", "listen.https=", "workers", "=5"}, wrong);
     CHECK(described(settings) == texts{"sslCname|a=b|--set sslCname", "listen.https||--set listen.https"});
     REQUIRE(wrong.size() == 2);
-    CHECK_THAT(to_string(wrong[0]), Catch::StartsWith("--set workers: is not KEY=VALUE"));
-    CHECK_THAT(to_string(wrong[1]), Catch::StartsWith("--set =5: is not KEY=VALUE"));
+    CHECK_THAT(to_string(wrong[0]), Catch::StartsWith("--set, number 3: is not KEY=VALUE"));
+    CHECK_THAT(to_string(wrong[1]), Catch::StartsWith("--set, number 4: is not KEY=VALUE"));
+}
+
+TEST_CASE("a word that is no KEY=VALUE is not shown: it may be a secret") {
+    const std::string secret =
+        GENERATE("zB4xq0dRk2mVvYc1NfWlTsEo8uHgJpAi",
+                 "dGhpcyBpcyBhIHNlY3JldCBvZiAzMyBieXRlcyEh==", "VGhpcyBzZWNyZXQgaGFzIHRoaXJ0eS10d28gYnl0ZXM=",
+                 "c2VjcmV0IQ==", "-----BEGIN PRIVATE KEY-----\nMC4CAQ==\n-----END PRIVATE KEY-----\n");
+    CAPTURE(secret);
+    problems wrong;
+    const auto settings = parse_set_options({"workers=1", secret}, wrong);
+    CHECK(settings.size() == 1);
+    CHECK(lines(wrong) ==
+          texts{"--set, number 2: is not KEY=VALUE, and not shown, for it may be a secret: write it like "
+                "--set listen.https=127.0.0.1:8443"});
 }
 
 TEST_CASE("only SCOREGATE_SET_ is taken from the environment") {
