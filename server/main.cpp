@@ -237,7 +237,8 @@ void add_configuration(CLI::App& to, arguments& given) {
     to.add_option("-c,--config", given.config, "The configuration, JSON with // comments")->type_name("FILE");
     to.add_option("--set", given.set,
                   "Sets one value over the file's, e.g. --set listen.https=127.0.0.1:8443; may be repeated.\n"
-                  "The environment does the same: SCOREGATE_SET_listen__https=127.0.0.1:8443")
+                  "The environment does the same: SCOREGATE_SET_listen__https=127.0.0.1:8443\n"
+                  "Azure's names of TLS settings are taken too: --set ssl_cname=www.contoso.com")
         ->type_name("KEY=VALUE")
         ->allow_extra_args(false);
 }
