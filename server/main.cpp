@@ -10,6 +10,7 @@
 #include "app/process.hpp"
 #include "app/status_command.hpp"
 #include "auth/generate.hpp"
+#include "config/forms.hpp"
 #include "control/admin_client.hpp"
 #include "control/discovery.hpp"
 #include "telemetry/log.hpp"
@@ -227,6 +228,11 @@ int show(const arguments& given) {
         {given.admin.empty() ? control::default_admin_url : given.admin, given.token_file, given.watch, given.json});
 }
 
+// What is wrong with a path, empty if nothing. CLI11 prints this and not the text, which may be a private key.
+std::string wrong_with_path(const std::string& text) {
+    return config::holds_pem(text) ? "takes the path of a file, not what is in it, which is not shown" : "";
+}
+
 void add_admin(CLI::App& to, arguments& given) {
     to.add_option("--admin", given.admin, "Its admin port; http://127.0.0.1:9001 if not given")->type_name("URL");
     to.add_option("--token-file", given.token_file, "The file that its admin.token_file names, if it has one")
@@ -292,6 +298,8 @@ int main(int argc, char** argv) {
     auto& inspected = *inspect_command.add_option_group("What", "The pair to explain");
     auto* const cert = inspected.add_option("--cert", given.certificate, "The chain, PEM")->type_name("FILE");
     auto* const key = inspect_command.add_option("--key", given.key, "Its key, PEM")->type_name("FILE");
+    cert->check(wrong_with_path);
+    key->check(wrong_with_path);
     key->needs(cert);
     cert->needs(key);
     inspected.add_option("--secret", given.secret, "A directory with cert.pem and key.pem, or tls.crt and tls.key")
@@ -306,8 +314,14 @@ int main(int argc, char** argv) {
     auto& install_command = *cert_command.add_subcommand(
         "install", "Checks a new pair, puts it in the place of the one the configuration names, reloads, and says "
                    "which serial is served");
-    install_command.add_option("--cert", given.certificate, "The new chain, PEM")->type_name("FILE")->required();
-    install_command.add_option("--key", given.key, "Its key, PEM")->type_name("FILE")->required();
+    install_command.add_option("--cert", given.certificate, "The new chain, PEM")
+        ->type_name("FILE")
+        ->required()
+        ->check(wrong_with_path);
+    install_command.add_option("--key", given.key, "Its key, PEM")
+        ->type_name("FILE")
+        ->required()
+        ->check(wrong_with_path);
     install_command.add_option("--cname", given.name, "Which pair, by its sslCname; by default the default one")
         ->type_name("NAME");
     install_command.add_option("--admin", given.admin, "The admin port, by default as in the configuration")

@@ -148,6 +148,14 @@ def test_a_key_as_text_is_refused_and_never_shown(file, ecdsa, how, name):
         assert not ecdsa.shows_key(said)
 
 
+@pytest.mark.parametrize("words_before", [["cert", "install", "--config", "scoregate.json"], ["cert", "inspect"]], ids=" ".join)
+def test_a_key_as_text_for_a_command_is_never_shown(ecdsa, words_before):
+    done = command(*words_before, "--cert", ecdsa.certificate, "--key", ecdsa.key.read_text())
+    assert done.returncode == 2
+    assert "--key: takes the path of a file" in done.stderr
+    assert not ecdsa.shows_key(done.stdout + done.stderr)
+
+
 @pytest.mark.parametrize("secret", ["pem", "c2VjcmV0IG9mIDE2Yg==", "zB4xq0dRk2mVvYc1NfWlTsEo8uHgJpAi"])
 def test_a_word_without_a_key_is_never_shown(file, ecdsa, secret):
     """--set "$KEY" where KEY=VALUE was meant."""
