@@ -12,16 +12,16 @@ using enum azure_setting::meaning;
 constexpr std::string_view insecure = "allowInsecureConnections";
 constexpr std::string_view label = "acme.leafDomainLabel";
 
-constexpr std::string_view on_or_off = "switches TLS: on with True or Enabled, off with False or Disabled; a "
-                                       "certificate from a provider, Azure's Auto, is "
-                                       "asked for with acme";
+constexpr std::string_view on_or_off =
+    "switches TLS: on with True or Enabled, off with False or Disabled; a certificate from a provider, Azure's Auto, "
+    "is asked for with acme";
 constexpr std::string_view as_text =
     "is a text in Azure, but a file here, so that it stands in no configuration and no list of processes: write it to "
-    "a "
-    "file that only scoregate's user can read and name that with sslCertPemFile or sslKeyPemFile, or replace a pair "
+    "a file that only scoregate's user can read and name that with sslCertPemFile or sslKeyPemFile, or replace a pair "
     "that is served with scoregate cert install";
-constexpr std::string_view drawn_anew = "is done once, by a command, so that no restart draws another name: scoregate "
-                                        "cert auto --overwrite-existing-domain";
+constexpr std::string_view drawn_anew =
+    "is done once, by a command, so that no restart draws another name: scoregate cert auto "
+    "--overwrite-existing-domain";
 constexpr std::string_view renewed =
     "is no setting: certificates from a provider renew themselves, and scoregate cert renew does it at once";
 constexpr std::string_view of_machines =
