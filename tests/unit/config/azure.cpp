@@ -183,7 +183,7 @@ TEST_CASE("every name of Azure's is there once, is none of ours, and leads to a 
         if (each.key.empty()) continue;
         std::string pointer = "/" + std::string{each.key};
         std::replace(pointer.begin(), pointer.end(), '.', '/');
-        if (!pointer.starts_with("/acme/") || ours.contains("/acme")) CHECK(ours.contains(pointer));
+        CHECK(ours.contains(pointer));
     }
 }
 
