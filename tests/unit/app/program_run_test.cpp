@@ -1,15 +1,18 @@
 #include "app/program_run.hpp"
 
 #include "app/descriptor.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <array>
 #include <fcntl.h>
 #include <string>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <vector>
 
+using namespace scoregate;
 using namespace scoregate::app;
 using namespace std::chrono_literals;
 using texts = std::vector<std::string>;
@@ -61,9 +64,16 @@ TEST_CASE("what takes too long, or is not wanted any more, is ended") {
     const descriptor watched(ends[0]);
     ::close(ends[1]);
     CHECK(run_one({{"sleep", "3600"}, {}}, 60s, watched.number()).wrong == "was told to end");
-    // Who does not listen is not asked again.
-    CHECK(run_one(script("trap '' TERM; while :; do sleep 0.1; done"), 60s, watched.number()).wrong ==
-          "was told to end");
+}
+
+TEST_CASE("who does not listen to SIGTERM is killed") {
+    const tests::temporary_folder folder;
+    const auto pipe = folder / "told";
+    REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+    const descriptor watched(::open(pipe.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    const auto done =
+        run_one(script("trap '' TERM; echo > " + pipe + "; while :; do sleep 0.1; done"), 60s, watched.number());
+    CHECK(done.wrong == "was told to end");
 }
 
 TEST_CASE("a program is looked for in PATH") {
