@@ -120,8 +120,11 @@ bool exchange<Stream>::asks_for_challenge(const http::request_head& head) {
 
 template <class Stream>
 task<result<void>> exchange<Stream>::answer_challenge() {
-    if (core_.challenges.size() >= awaited_challenge::most)
-        co_return fail(fault::overloaded, "too many ACME challenges at once");
+    if (core_.challenges.size() >= awaited_challenge::most) {
+        auto why = fail(fault::overloaded, "too many ACME challenges at once");
+        why.retry_after = 1;
+        co_return why;
+    }
     std::optional<std::string> content;
     {
         awaited_challenge file(core_);
