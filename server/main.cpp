@@ -5,6 +5,7 @@
 #include "app/certificate_install.hpp"
 #include "app/dns_check.hpp"
 #include "app/explanation.hpp"
+#include "app/first_process.hpp"
 #include "app/machine.hpp"
 #include "app/printable.hpp"
 #include "app/process.hpp"
@@ -21,6 +22,7 @@
 #include <CLI/CLI.hpp>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -39,7 +41,7 @@ struct arguments {
     std::string directory = ".";
     std::string cname = "localhost";
     unsigned days = 365;
-    bool overwrite = false;
+    bool overwrite = false, keep = false;
     std::string certificate, key, secret, name; // of cert inspect and cert install
     std::string admin, token_file;
     bool watch = false, json = false;      // of status
@@ -113,6 +115,10 @@ app::exit_code serve(const arguments& given, bool only_check) {
 
 app::exit_code make_certificates(const arguments& given) {
     try {
+        if (given.keep && tls::has_development_certificates(given.directory)) {
+            std::printf("%s: has ca.pem, cert.pem and key.pem, which are kept\n", given.directory.c_str());
+            return app::clean;
+        }
         const auto made = tls::make_development_certificates(given.directory, given.cname, given.days, given.overwrite);
         std::printf(
             "%s  the CA, for clients to trust\n%s  the chain, for sslCertPemFile\n%s  the key, for sslKeyPemFile\n"
@@ -223,6 +229,34 @@ app::exit_code tell(const arguments& given, const std::string& path) {
     return done ? app::clean : app::failed;
 }
 
+// The admin port of the scoregate that runs by --config, as far as that can be read: it may have become bad meanwhile.
+std::string admin_of(const arguments& given) {
+    if (!given.admin.empty()) return given.admin;
+    if (given.config.empty()) return control::default_admin_url;
+    config::problems ignored;
+    const auto loaded = config::load(source_of(given, ignored));
+    return loaded.value && loaded.value->admin.listen ? control::admin_url(*loaded.value->admin.listen)
+                                                      : control::default_admin_url;
+}
+
+// For probes of who has neither a shell nor curl, such as a container's.
+app::exit_code tell_health(const arguments& given) {
+    constexpr std::chrono::seconds patience{2};
+    const auto url = admin_of(given);
+    const auto reply = control::ask_admin(url, "GET", "/readyz", {}, patience);
+    if (!reply) {
+        std::fprintf(stderr, "scoregate: %s\n", reply.error().c_str());
+        return app::failed;
+    }
+    if (reply->status == 200) {
+        std::printf("ready\n");
+        return app::clean;
+    }
+    std::fprintf(stderr, "scoregate: %s answers %u to GET /readyz: %s\n", url.c_str(), reply->status,
+                 reply->status == 503 ? "it starts or drains" : "that is no scoregate's answer; --admin names another");
+    return app::failed;
+}
+
 int show(const arguments& given) {
     return app::show_status(
         {given.admin.empty() ? control::default_admin_url : given.admin, given.token_file, given.watch, given.json});
@@ -243,7 +277,10 @@ void add_configuration(CLI::App& to, arguments& given) {
     to.add_option("-c,--config", given.config, "The configuration, JSON with // comments")->type_name("FILE");
     to.add_option("--set", given.set,
                   "Sets one value over the file's, e.g. --set listen.https=127.0.0.1:8443; may be repeated.\n"
-                  "The environment does the same: SCOREGATE_SET_listen__https=127.0.0.1:8443\n"
+                  "The environment does the same: SCOREGATE_SET_listen__https=127.0.0.1:8443; and
+"
+                  "SCOREGATE_UNLESS_SET_listen__https=... where neither these nor the file say anything
+"
                   "Azure's names of TLS settings are taken too: --set ssl_cname=www.contoso.com")
         ->type_name("KEY=VALUE")
         ->allow_extra_args(false);
@@ -260,6 +297,7 @@ void add_takeover(CLI::App& to, arguments& given) {
 
 // NOLINTNEXTLINE(bugprone-exception-escape): CLI11 throws where options are declared wrongly, which no user can cause.
 int main(int argc, char** argv) {
+    app::act_as_first_process();
     app::keep_out_of_core_dumps();
     if (!tls::keep_record_buffers_apart()) telemetry::log().warn("OpenSSL was in use too early: it keeps more memory");
     if (const auto code = app::run_as_acme_runner(argc, argv)) return *code;
@@ -292,7 +330,10 @@ int main(int argc, char** argv) {
     dev_command.add_option("--out", given.directory, "Directory for the three files")->capture_default_str();
     dev_command.add_option("--cname", given.cname, "Name that clients will use: DNS name or IP")->capture_default_str();
     dev_command.add_option("--days", given.days, "Validity in days")->capture_default_str();
-    dev_command.add_flag("--overwrite", given.overwrite, "Replaces files that are there");
+    auto* const overwrite = dev_command.add_flag("--overwrite", given.overwrite, "Replaces files that are there");
+    dev_command
+        .add_flag("--keep", given.keep, "Does nothing if all three are there, for a start that may be the first")
+        ->excludes(overwrite);
     auto& inspect_command = *cert_command.add_subcommand("inspect", "Explains a pair: chain, names, dates, key, every "
                                                                     "defect with its remedy");
     auto& inspected = *inspect_command.add_option_group("What", "The pair to explain");
@@ -358,6 +399,12 @@ int main(int argc, char** argv) {
     add_admin(status_command, given);
     status_command.add_flag("--watch", given.watch, "Shows it again every 5 s, until Ctrl-C");
     status_command.add_flag("--json", given.json, "For programs: {\"status\": .., \"history\": ..}");
+    auto& health_command = *line.add_subcommand("health", "Asks a running scoregate whether it is ready: exit code 0, "
+                                                          "or 1 with the reason");
+    health_command
+        .add_option("--admin", given.admin, "Its admin port; as in the configuration, or http://127.0.0.1:9001")
+        ->type_name("URL");
+    add_configuration(health_command, given);
     auto& reload_command = *line.add_subcommand("reload", "Has a running scoregate read configuration and certificates "
                                                           "again");
     add_admin(reload_command, given);
@@ -389,6 +436,7 @@ int main(int argc, char** argv) {
     if (generate_command.parsed()) return make_key();
     if (dev_command.parsed()) return make_certificates(given);
     if (status_command.parsed()) return show(given);
+    if (health_command.parsed()) return tell_health(given);
     if (reload_command.parsed()) return tell(given, "/reload");
     if (drain_command.parsed()) return tell(given, "/drain");
     if (inspect_command.parsed()) return inspect_certificates(given);

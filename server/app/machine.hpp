@@ -8,8 +8,9 @@
 
 namespace scoregate::app {
 
-// Where the kernel tells of this process. Limits are those of its cgroup (v2) and of all that it is in, as far up as
-// can be seen: with a cgroup namespace of its own that is one, without it every slice of systemd's.
+// Where the kernel tells of this process. Limits are those of its cgroup (version 2, or 1 where that has the
+// controller) and of all that it is in, as far up as can be seen: with a cgroup namespace of its own that is one,
+// without it every slice of systemd's.
 struct kernel_files {
     std::string proc = "/proc", cgroups = "/sys/fs/cgroup";
 };

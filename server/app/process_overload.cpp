@@ -37,7 +37,7 @@ std::optional<std::uint64_t> process::most_memory() const {
 void process::tell_most_memory() const {
     const auto most = most_memory();
     if (!most)
-        telemetry::log().info("memory: neither limits.max_memory_bytes nor a cgroup (v2) limits it");
+        telemetry::log().info("memory: neither limits.max_memory_bytes nor a cgroup limits it");
     else if (reloader_.running().limits.max_memory_bytes)
         telemetry::log().info("memory: limited to {} bytes by limits.max_memory_bytes", *most);
     else

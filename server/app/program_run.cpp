@@ -86,6 +86,18 @@ private:
     std::string text_;
 };
 
+// Ends of children are asked for: not given away, as a first process does with those of orphans.
+class ends_of_children {
+public:
+    ends_of_children() : before_(std::signal(SIGCHLD, SIG_DFL)) {}
+    ~ends_of_children() { std::signal(SIGCHLD, before_); }
+    ends_of_children(const ends_of_children&) = delete;
+    ends_of_children& operator=(const ends_of_children&) = delete;
+
+private:
+    sighandler_t before_;
+};
+
 int milliseconds_until(steady_clock::time_point when) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(when - steady_clock::now());
     return static_cast<int>(std::max<std::chrono::milliseconds::rep>(left.count(), 0));
@@ -129,6 +141,7 @@ std::optional<std::string> run(const program& one, std::chrono::seconds limit, i
     if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return std::string("cannot be started: ") + std::strerror(errno);
     const descriptor output(pipe[0]);
     descriptor input(pipe[1]);
+    const ends_of_children kept;
     pid_t process = 0;
     if (const int wrong = start(one, input.number(), process); wrong != 0)
         return std::string("cannot be started: ") + std::strerror(wrong);
@@ -137,8 +150,8 @@ std::optional<std::string> run(const program& one, std::chrono::seconds limit, i
     auto ended = follow(process, output.number(), limit, until, out);
     out.end();
     int status = 0;
-    while (::waitpid(process, &status, 0) < 0 && errno == EINTR) {
-    }
+    while (::waitpid(process, &status, 0) < 0)
+        if (errno != EINTR) return std::string("ended, and how is not known: ") + std::strerror(errno);
     if (ended) return ended;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return std::nullopt;
     return WIFEXITED(status) ? "ended with status " + std::to_string(WEXITSTATUS(status))

@@ -205,6 +205,17 @@ void document::apply(const override_setting& setting, const std::vector<key_desc
     origins_[pointer] = setting.origin;
 }
 
+bool document::gives(const std::string& key) const {
+    const json* at = &root_;
+    for (const auto& level : split(key, '.')) {
+        if (!at->is_object()) return true;
+        const auto found = at->find(level);
+        if (found == at->end()) return false;
+        at = &*found;
+    }
+    return true;
+}
+
 void document::refuse(const std::string& pointer, std::string message) {
     problems_.push_back({origin_of(pointer), pointer, std::move(message)});
 }

@@ -28,6 +28,9 @@ public:
     // of objects cannot be set.
     void apply(const override_setting&, const std::vector<key_description>& keys);
 
+    // Whether the file, or what was applied so far, has something there, be it null; or null for what would hold it.
+    bool gives(const std::string& key) const;
+
     void refuse(const std::string& pointer, std::string message);
 
     // Where the value at the pointer came from: the file, or the origin of an override of it or of what holds it.

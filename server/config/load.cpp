@@ -134,6 +134,16 @@ bool has_service(const document& in, const std::string& name) {
     return given != in.root().end() && given->is_object() && given->contains(name);
 }
 
+// One that yields does so to the same key, and a place for the pair to its other form, or to no TLS.
+bool has_room_for(const override_setting& each, const document& tree) {
+    if (!each.yields) return true;
+    if (tree.gives(each.key)) return false;
+    if (each.key != "sslSecret") return true;
+    const auto insecure = tree.root().find("allowInsecureConnections");
+    return !tree.gives("sslCertPemFile") && !tree.gives("sslKeyPemFile") &&
+           (insecure == tree.root().end() || *insecure != true);
+}
+
 // services.NAME.KEY goes to the file of services_dir that has NAME, if there is one.
 void apply(const std::vector<override_setting>& overrides, document& tree, std::vector<service_document>& parts) {
     const std::string level = "services.", pattern = "/services/*";
@@ -144,20 +154,23 @@ void apply(const std::vector<override_setting>& overrides, document& tree, std::
         each.pattern.erase(0, pattern.size());
         of_service.push_back(std::move(each));
     }
-    for (const auto& given : overrides) {
+    const auto apply_one = [&](const override_setting& given) {
         const auto each = in_our_words(given);
         const auto is_for = [&](const service_document& part) {
             return each.key.starts_with(level + part.from->name + ".") && !has_service(tree, part.from->name);
         };
         const auto part = std::find_if(parts.begin(), parts.end(), is_for);
         if (part == parts.end()) {
-            tree.apply(each, keys);
-            continue;
+            if (has_room_for(each, tree)) tree.apply(each, keys);
+            return;
         }
         auto inner = each;
         inner.key.erase(0, level.size() + part->from->name.size() + 1);
-        part->tree.apply(inner, of_service);
-    }
+        if (has_room_for(inner, part->tree)) part->tree.apply(inner, of_service);
+    };
+    for (const bool yields : {false, true})
+        for (const auto& each : overrides)
+            if (each.yields == yields) apply_one(each);
 }
 
 void read_part(service_document& part, settings_reader& reader, const document& main, const std::string& main_file) {

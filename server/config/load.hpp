@@ -14,16 +14,19 @@
 
 namespace scoregate::config {
 
-// KEY=VALUE from `--set`, or from SCOREGATE_SET_KEY=VALUE in the environment. Levels of KEY are separated by dots.
+// KEY=VALUE from `--set`, or from SCOREGATE_SET_KEY=VALUE and SCOREGATE_UNLESS_SET_KEY=VALUE in the environment. Levels
+// of KEY are separated by dots.
 struct override_setting {
     std::string key;
     std::string value;
-    std::string origin; // what problems about it name: "--set listen.https", "SCOREGATE_SET_listen__https"
+    std::string origin;  // what problems about it name: "--set listen.https", "SCOREGATE_SET_listen__https"
+    bool yields = false; // to what the file or another override gives: SCOREGATE_UNLESS_SET_
 };
 
 struct source {
     std::string file;                        // path of the JSON file; relative paths in any value start at its folder
-    std::vector<override_setting> overrides; // applied in order, later ones win: environment first, then command line
+    std::vector<override_setting> overrides; // applied in order, later ones win: environment first, then command line;
+                                             // those that yield after all others
 };
 
 struct load_result {
@@ -41,7 +44,8 @@ struct load_result {
 // that does not show it: it may be a secret that a shell has put there.
 std::vector<override_setting> parse_set_options(const std::vector<std::string>& words, problems& out);
 
-// SCOREGATE_SET_a__b=v becomes a.b=v; other variables are ignored. `environment` is a null-terminated environ.
+// SCOREGATE_SET_a__b=v becomes a.b=v, SCOREGATE_UNLESS_SET_a__b=v one that yields; other variables are ignored.
+// `environment` is a null-terminated environ.
 std::vector<override_setting> environment_overrides(const char* const* environment);
 
 // What the file holds, or why it cannot be read; and the files of the services_dir that it names.

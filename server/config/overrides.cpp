@@ -39,16 +39,18 @@ std::vector<override_setting> parse_set_options(const std::vector<std::string>& 
 }
 
 std::vector<override_setting> environment_overrides(const char* const* environment) {
-    constexpr std::string_view prefix = "SCOREGATE_SET_";
+    constexpr std::string_view over_file = "SCOREGATE_SET_", unless_set = "SCOREGATE_UNLESS_SET_";
     std::vector<override_setting> settings;
     for (; *environment != nullptr; ++environment) {
         const std::string_view entry{*environment};
         const auto equals = entry.find('=');
-        if (!entry.starts_with(prefix) || equals == std::string_view::npos) continue;
+        const bool yields = entry.starts_with(unless_set);
+        if ((!yields && !entry.starts_with(over_file)) || equals == std::string_view::npos) continue;
         const auto name = entry.substr(0, equals);
+        const auto prefix = yields ? unless_set : over_file;
         std::string key{name.substr(prefix.size())};
         for (auto at = key.find("__"); at != std::string::npos; at = key.find("__", at + 1)) key.replace(at, 2, 1, '.');
-        settings.push_back({std::move(key), std::string{entry.substr(equals + 1)}, std::string{name}});
+        settings.push_back({std::move(key), std::string{entry.substr(equals + 1)}, std::string{name}, yields});
     }
     return settings;
 }

@@ -83,10 +83,14 @@ std::string services_folder_of(const source& from, const std::string& text) {
     const auto tree = json::parse(text, nullptr, false /* exceptions */, true /* comments */);
     if (!tree.is_object()) return {};
     std::string folder;
-    if (const auto found = tree.find("services_dir"); found != tree.end() && found->is_string())
-        folder = found->get<std::string>();
-    for (const auto& each : from.overrides)
-        if (each.key == "services_dir") folder = each.value == "null" ? "" : each.value;
+    const auto found = tree.find("services_dir");
+    if (found != tree.end() && found->is_string()) folder = found->get<std::string>();
+    bool given = found != tree.end();
+    for (const auto& each : from.overrides) {
+        if (each.key != "services_dir" || (each.yields && given)) continue;
+        folder = each.value == "null" ? "" : each.value;
+        given = given || !each.yields;
+    }
     if (folder.empty()) return {};
     while (folder.size() > 1 && folder.ends_with('/')) folder.pop_back();
     return (fs::path(from.file).parent_path() / folder).lexically_normal().string();

@@ -178,4 +178,8 @@ development_certificates make_development_certificates(const fs::path& directory
     return made;
 }
 
+bool has_development_certificates(const fs::path& directory) {
+    return fs::exists(directory / "ca.pem") && fs::exists(directory / "cert.pem") && fs::exists(directory / "key.pem");
+}
+
 } // namespace scoregate::tls

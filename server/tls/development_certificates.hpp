@@ -48,4 +48,7 @@ struct development_certificates {
 development_certificates make_development_certificates(const std::filesystem::path& directory, const std::string& cname,
                                                        unsigned days, bool overwrite);
 
+// Whether all three files are there, whatever they hold.
+bool has_development_certificates(const std::filesystem::path& directory);
+
 } // namespace scoregate::tls

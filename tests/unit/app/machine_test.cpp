@@ -17,6 +17,11 @@ struct kernel {
     void belongs_to(const std::string& path) {
         write("proc/self/cgroup", "1:name=systemd:/elsewhere\n0::" + path + "\n");
     }
+    // Docker's way with version 1, seen from within: the host's path, of which only the own part is mounted, as the
+    // root.
+    void belongs_to_first_version() {
+        write("proc/self/cgroup", "5:memory:/docker/c1\n4:cpu,cpuacct:/docker/c1\n1:name=systemd:/docker/c1\n0::/\n");
+    }
     void limit(const std::string& path, const std::string& name, const std::string& value) {
         write("cgroup" + path + '/' + name, value + '\n');
     }
@@ -74,4 +79,27 @@ TEST_CASE("cores are those of the least quota, its own or one above, rounded up"
     at.limit("/a", "cpu.max", "50000 100000");
     CHECK(app::usable_cores(at.files()) == 1);
     if (all < 2) WARN("there is one core: not tested what limits it");
+}
+
+TEST_CASE("version 1 of cgroups limits memory and cores, too") {
+    kernel at;
+    at.belongs_to_first_version();
+    const auto all = app::usable_cores(at.files());
+    CHECK_FALSE(app::memory_of_cgroups(at.files()));
+    at.limit("/memory", "memory.limit_in_bytes", "9223372036854771712"); // none
+    at.limit("/cpu", "cpu.cfs_quota_us", "-1");
+    at.limit("/cpu", "cpu.cfs_period_us", "100000");
+    CHECK_FALSE(app::memory_of_cgroups(at.files()));
+    CHECK(app::usable_cores(at.files()) == all);
+
+    at.limit("/memory", "memory.limit_in_bytes", "1000000");
+    at.limit("/memory/docker/c1", "memory.limit_in_bytes", "500000"); // where the whole hierarchy is mounted
+    at.limit("/memory/docker/c2", "memory.limit_in_bytes", "1000");   // another's
+    const auto found = app::memory_of_cgroups(at.files());
+    REQUIRE(found);
+    CHECK(found->bytes == 450000);
+    CHECK(found->file == at.cgroup("/memory/docker/c1") / "memory.limit_in_bytes");
+
+    at.limit("/cpu", "cpu.cfs_quota_us", "50000");
+    CHECK(app::usable_cores(at.files()) == 1);
 }

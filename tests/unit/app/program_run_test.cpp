@@ -6,6 +6,7 @@
 #include <catch2/catch.hpp>
 
 #include <array>
+#include <csignal>
 #include <fcntl.h>
 #include <string>
 #include <sys/stat.h>
@@ -55,6 +56,14 @@ TEST_CASE("how it ended is told") {
     CHECK(run_one(script("exit 3")).wrong == "ended with status 3");
     CHECK(run_one(script("kill -KILL $$")).wrong == "was killed: Killed");
     CHECK(run_one({{"no-such-program-here"}, {}}).wrong == "cannot be started: No such file or directory");
+}
+
+TEST_CASE("how it ended is told to a first process too, which does not ask for the ends of others") {
+    const auto before = std::signal(SIGCHLD, SIG_IGN);
+    const auto done = run_one(script("exit 3"));
+    CHECK(std::signal(SIGCHLD, before) == SIG_IGN);
+    REQUIRE(done.wrong);
+    CHECK_THAT(*done.wrong, Catch::Contains("status 3"));
 }
 
 TEST_CASE("what takes too long, or is not wanted any more, is ended") {

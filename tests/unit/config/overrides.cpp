@@ -39,7 +39,51 @@ TEST_CASE("a word that is no KEY=VALUE is not shown: it may be a secret") {
                 "--set listen.https=127.0.0.1:8443"});
 }
 
-TEST_CASE("only SCOREGATE_SET_ is taken from the environment") {
+TEST_CASE("what is set unless it is set gives way to file, environment and command line") {
+    const char* const environment[] = {"SCOREGATE_UNLESS_SET_workers=7", "SCOREGATE_SET_sslCname=www.contoso.com",
+                                       "SCOREGATE_UNLESS_SET_sslCname=other.contoso.com",
+                                       "SCOREGATE_UNLESS_SET_admin__listen=0.0.0.0:9001", nullptr};
+    const auto defaults = environment_overrides(environment);
+    auto tree = valid();
+    tree.erase("workers");
+    const auto by_default = written{tree.dump()}.load(defaults).value.value();
+    CHECK(by_default.workers == 7);
+    CHECK(by_default.certificates.at(0).cname == "www.contoso.com");
+    CHECK(by_default.admin.listen == endpoint{"0.0.0.0", 9001});
+
+    auto with_word = defaults;
+    with_word.push_back({"workers", "2", "--set workers"});
+    CHECK(written{tree.dump()}.load(with_word).value.value().workers == 2);
+
+    tree["workers"] = 3;
+    tree["admin"] = {{"listen", nullptr}};
+    const auto by_file = written{tree.dump()}.load(defaults).value.value();
+    CHECK(by_file.workers == 3);
+    CHECK_FALSE(by_file.admin.listen); // null is said, too
+}
+
+TEST_CASE("a place for the pair by default gives way to its other form, and to no TLS") {
+    const char* const environment[] = {"SCOREGATE_UNLESS_SET_sslSecret=/etc/tls", nullptr};
+    const auto defaults = environment_overrides(environment);
+    auto tree = valid(); // the form of two files
+    CHECK(written{tree.dump()}.load(defaults).value.value().certificates.at(0).secret.empty());
+    for (const auto* key : {"sslCertPemFile", "sslKeyPemFile"}) tree.erase(key);
+    CHECK(written{tree.dump()}.load(defaults).value.value().certificates.at(0).secret == "/etc/tls");
+    tree["allowInsecureConnections"] = true;
+    tree.erase("sslCname");
+    const auto insecure = written{tree.dump()}.load(defaults);
+    CHECK(insecure.value);
+    CHECK(insecure.warnings.empty());
+
+    auto of_word = environment_overrides(environment);
+    of_word.push_back({"sslCertPemFile", "c.pem", "--set sslCertPemFile"});
+    of_word.push_back({"sslKeyPemFile", "k.pem", "--set sslKeyPemFile"});
+    tree["allowInsecureConnections"] = false;
+    tree["sslCname"] = "www.contoso.com";
+    CHECK(written{tree.dump()}.load(of_word).value.value().certificates.at(0).secret.empty());
+}
+
+TEST_CASE("only SCOREGATE_SET_ and SCOREGATE_UNLESS_SET_ are taken from the environment") {
     const char* const environment[] = {"SCOREGATE_SET_listen__https=127.0.0.1:1,[::1]:2",
                                        "SCOREGATE_LOG=x",
                                        "PATH=/bin",

@@ -170,6 +170,15 @@ TEST_CASE("existing files are replaced only when told to") {
     }
 }
 
+TEST_CASE("certificates are there when all three files are") {
+    const tests::pem_directory directory;
+    CHECK_FALSE(tls::has_development_certificates(directory.path() / "new"));
+    const auto made = tls::make_development_certificates(directory.path() / "new", "localhost", 30, false);
+    CHECK(tls::has_development_certificates(directory.path() / "new"));
+    fs::remove(made.certificate);
+    CHECK_FALSE(tls::has_development_certificates(directory.path() / "new"));
+}
+
 TEST_CASE("a dangling link is an existing file") {
     const tests::pem_directory directory;
     const auto target = directory.path() / "elsewhere";
