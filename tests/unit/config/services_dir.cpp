@@ -79,6 +79,26 @@ TEST_CASE("whatever begins with a dot or ends otherwise is left alone") {
     CHECK(names(at.main.load()) == texts{"iris"});
 }
 
+TEST_CASE("a folder by default gives way to the file's, and its services to what they say themselves") {
+    folder at({{"iris.json", iris().dump()}});
+    const char* const environment[] = {"SCOREGATE_UNLESS_SET_services_dir=elsewhere",
+                                       "SCOREGATE_UNLESS_SET_services__iris__auth_mode=key",
+                                       "SCOREGATE_UNLESS_SET_services__iris__require_tls=false", nullptr};
+    const auto result = at.main.load(environment_overrides(environment));
+    CHECK(names(result) == texts{"iris"});
+    CHECK_FALSE(result.value.value().services[0].require_tls);
+
+    const char* const alone[] = {"SCOREGATE_UNLESS_SET_services_dir=services", nullptr};
+    auto tree = folder::without_services();
+    const written without{tree.dump()};
+    fs::create_directory(without.folder() / "services");
+    std::ofstream{without.folder() / "services/rose.json"} << iris().dump();
+    CHECK(names(without.load(environment_overrides(alone))) == texts{"rose"});
+    auto others = environment_overrides(alone);
+    others.push_back({"services_dir", "nowhere", "--set services_dir"});
+    CHECK_FALSE(without.load(std::move(others)).value);
+}
+
 TEST_CASE("files behind symbolic links, as Kubernetes mounts a ConfigMap") {
     folder at({});
     fs::create_directory(at.path / "..one");
