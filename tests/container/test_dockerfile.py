@@ -71,6 +71,8 @@ def needed_files():
     """What a build reads: all that git has below what CMake and the Dockerfile name."""
     listed = subprocess.run(["git", "ls-files", "server", "bench", "CMakeLists.txt", "CMakePresets.json", "LICENSE", "docker/rootfs",
                              "docs/troubleshooting.md", "scripts/bootstrap"], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    if listed.returncode != 0:
+        pytest.skip("no git to tell which files there are")
     return listed.stdout.split()
 
 
@@ -87,8 +89,6 @@ def test_the_context_holds_what_the_build_needs():
                 keep = line.startswith("!")
         return keep
 
-    if not (ROOT / ".git").exists():
-        pytest.skip("no git to tell which files there are")
     assert len(needed_files()) > 200
     left_out = [path for path in needed_files() if not taken(path)]
     assert all(path.startswith("bench/results/") for path in left_out), left_out
