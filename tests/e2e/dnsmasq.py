@@ -49,7 +49,8 @@ class Dns:
                                  f"--user={getpass.getuser()}", "--log-facility=-", "--log-queries", f"--port={self.port}",
                                  "--listen-address=127.0.0.1", "--bind-interfaces", "--local-ttl=1", "--local=/#/",
                                  f"--addn-hosts={self._hosts}", *(f"--srv-host={each}" for each in self._services),
-                                 *(f"--address=/{domain}/{address}" for domain, address in self._wildcards.items())])
+                                 *(word for domain, address in self._wildcards.items()  # local: of the other family there is nothing
+                                   for word in (f"--local=/{domain}/", f"--address=/{domain}/{address}"))])
         self._process.stderr.wait_for(f"read {self._hosts}")
 
     @property
