@@ -6,6 +6,7 @@
 #include "app/dns_check.hpp"
 #include "app/explanation.hpp"
 #include "app/first_process.hpp"
+#include "app/import_command.hpp"
 #include "app/machine.hpp"
 #include "app/printable.hpp"
 #include "app/process.hpp"
@@ -29,6 +30,7 @@
 #include <optional>
 #include <string>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -49,6 +51,7 @@ struct arguments {
     std::vector<std::string> addresses;    // of dns check
     std::string fault;                     // of explain, its token
     std::optional<std::string> takeover;   // path of a Unix socket, of serve
+    app::import_options import;            // of import azureml
 };
 
 void print(const config::problems& problems) {
@@ -293,6 +296,36 @@ void add_takeover(CLI::App& to, arguments& given) {
         ->type_name("SOCKET");
 }
 
+void add_import(CLI::App& to, app::import_options& given) {
+    const auto many = [&to](const char* name, std::vector<std::string>& values, const char* says, const char* type) {
+        to.add_option(name, values, says)->type_name(type);
+    };
+    auto& order = given.order;
+    many("--endpoint", given.endpoints, "The YAML of an online endpoint; may be repeated, as all up to --host", "FILE");
+    many("--deployment", given.deployments, "The YAML of one of their deployments", "FILE");
+    many("--extension-settings", given.extension,
+         "Settings of the Kubernetes extension, --config and --config-protected: KEY=VALUE words, YAML or JSON",
+         "FILE");
+    many("--extension-setting", order.extension_settings, "One of them, over those of the files", "KEY=VALUE");
+    many("--replica", order.replicas, "A replica of a deployment: http://HOST:PORT, dns://NAME:PORT, ...",
+         "[ENDPOINT/]DEPLOYMENT=URL");
+    many("--host", order.hosts, "A host on which the endpoint is scored at /score", "[ENDPOINT=]HOST");
+    to.add_option("--namespace", order.kubernetes_namespace,
+                  "Of headless Services ENDPOINT-DEPLOYMENT, where deployments without --replica have their pods")
+        ->type_name("NAME");
+    to.add_option("--keys", order.keys_dir, "Folder for the files of keys, ENDPOINT/primary and ENDPOINT/secondary")
+        ->type_name("DIR")
+        ->capture_default_str();
+    to.add_option("--jwks", order.jwks_file, "Public keys of the issuer of tokens, for endpoints that take tokens")
+        ->type_name("FILE");
+    to.add_option("--issuer", order.issuer, "What its tokens have as iss")->type_name("URL");
+    to.add_option("--audience", order.audience, "What its tokens have as aud")
+        ->type_name("TEXT")
+        ->capture_default_str();
+    to.add_option("--output", given.output, "The configuration to write, no file that is there; stdout if not given")
+        ->type_name("FILE");
+}
+
 } // namespace
 
 // NOLINTNEXTLINE(bugprone-exception-escape): CLI11 throws where options are declared wrongly, which no user can cause.
@@ -388,6 +421,12 @@ int main(int argc, char** argv) {
         ->allow_extra_args(false)
         ->required();
     add_configuration(dns_check_command, given);
+    auto& import_command = *line.add_subcommand("import", "Configurations from elsewhere");
+    import_command.require_subcommand(1);
+    auto& azureml_command = *import_command.add_subcommand(
+        "azureml",
+        "Makes a configuration of Azure ML's endpoint and deployment YAML, and tells what has no counterpart");
+    add_import(azureml_command, given.import);
 
     auto& key_command = *line.add_subcommand("key", "Keys that clients send");
     key_command.require_subcommand(1);
@@ -440,6 +479,7 @@ int main(int argc, char** argv) {
     if (reload_command.parsed()) return tell(given, "/reload");
     if (drain_command.parsed()) return tell(given, "/drain");
     if (inspect_command.parsed()) return inspect_certificates(given);
+    if (azureml_command.parsed()) return app::import_azureml(std::move(given.import));
     if (given.config.empty()) {
         std::fprintf(stderr, "scoregate: --config FILE is needed; scoregate --help says more\n");
         return app::refused;
