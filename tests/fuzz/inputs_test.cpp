@@ -15,7 +15,8 @@ namespace {
 
 using property = void (*)(fuzz::input);
 
-const std::map<std::string, property> targets{{"chunked_body", fuzz::chunked_body},
+const std::map<std::string, property> targets{{"azureml_import", fuzz::azureml_import},
+                                              {"chunked_body", fuzz::chunked_body},
                                               {"configuration", fuzz::configuration},
                                               {"dns_answer", fuzz::dns_answer},
                                               {"exchange", fuzz::exchange},

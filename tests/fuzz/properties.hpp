@@ -42,5 +42,8 @@ void proxy_header(input);
 void forwarded_for(input);
 // An answer of DNS: the records of a message as another reader sees them, and what a row of answers leaves known.
 void dns_answer(input);
+// Behind each other, with NULs between: an endpoint of Azure ML, one deployment or two, settings of the extension. What
+// they become is a configuration that is accepted and has their names, or there is a reason why not.
+void azureml_import(input);
 
 } // namespace scoregate::fuzz
