@@ -20,7 +20,7 @@ def file(tmp_path, ecdsa):
 def test_help_tells_how_to_use_it():
     done = scoregate("--help")
     assert done.returncode == 0
-    for word in ("--config", "--set", "check", "cert", "status", "explain", "version"):
+    for word in ("--config", "--set", "check", "cert", "import", "status", "explain", "version"):
         assert word in done.stdout
 
 
