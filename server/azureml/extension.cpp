@@ -114,7 +114,7 @@ void tell_rest(const settings& all, report& out) {
     for (const auto& [key, given] : all) {
         if (std::find(taken.begin(), taken.end(), key) != taken.end()) continue;
         const std::string_view family = std::string_view(key).substr(0, key.find('.')); // nodeSelector.KEY=VALUE
-        const auto known = std::find_if(not_of_ours.begin(), not_of_ours.end(), [&](const auto& each) {
+        const auto known = std::find_if(not_of_ours.begin(), not_of_ours.end(), [&key = key, family](const auto& each) {
             return each.name == key || (each.name == "nodeSelector" && family == each.name);
         });
         if (known == not_of_ours.end())

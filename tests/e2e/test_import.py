@@ -7,6 +7,7 @@ import types
 import pages
 import pytest
 
+from process import wait_until
 from scoregate import BINARY, Scoregate, command, environment
 
 KEYS = {"primary": "p" * 40, "secondary": "s" * 40}
@@ -52,6 +53,7 @@ def test_the_page_leads_to_a_score(azure, ecdsa, model):
     gate = Scoregate(azure, made | free, ecdsa)
     try:
         gate.wait_ready()
+        wait_until(lambda: gate.metric("scoregate_replica_healthy", service="iris") == 1)
         for key in KEYS.values():
             reply = gate.request("POST", "/api/v1/endpoint/iris/score", json.dumps({"data": [[5.1, 3.5, 1.4, 0.2]]}),
                                  {"Content-Type": "application/json", "Authorization": f"Bearer {key}"})
