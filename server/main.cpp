@@ -197,10 +197,8 @@ int look_up_names(const arguments& given) {
 
 app::exit_code make_key() {
     try {
-        // A file of keys that is empty for want of room must not look like success.
-        if (std::printf("%s\n", auth::generate_key().c_str()) > 0 && std::fflush(stdout) == 0) return app::clean;
-        std::fprintf(stderr, "scoregate: the key could not be written: %s\n", std::strerror(errno));
-        return app::failed;
+        std::printf("%s\n", auth::generate_key().c_str());
+        return app::clean;
     } catch (const std::exception& error) {
         std::fprintf(stderr, "scoregate: %s\n", error.what());
         return app::failed;
@@ -280,10 +278,8 @@ void add_configuration(CLI::App& to, arguments& given) {
     to.add_option("-c,--config", given.config, "The configuration, JSON with // comments")->type_name("FILE");
     to.add_option("--set", given.set,
                   "Sets one value over the file's, e.g. --set listen.https=127.0.0.1:8443; may be repeated.\n"
-                  "The environment does the same: SCOREGATE_SET_listen__https=127.0.0.1:8443; and
-"
-                  "SCOREGATE_UNLESS_SET_listen__https=... where neither these nor the file say anything
-"
+                  "The environment does the same: SCOREGATE_SET_listen__https=127.0.0.1:8443; and\n"
+                  "SCOREGATE_UNLESS_SET_listen__https=... where neither these nor the file say anything.\n"
                   "Azure's names of TLS settings are taken too: --set ssl_cname=www.contoso.com")
         ->type_name("KEY=VALUE")
         ->allow_extra_args(false);
@@ -326,10 +322,7 @@ void add_import(CLI::App& to, app::import_options& given) {
         ->type_name("FILE");
 }
 
-} // namespace
-
-// NOLINTNEXTLINE(bugprone-exception-escape): CLI11 throws where options are declared wrongly, which no user can cause.
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
     app::act_as_first_process();
     app::keep_out_of_core_dumps();
     if (!tls::keep_record_buffers_apart()) telemetry::log().warn("OpenSSL was in use too early: it keeps more memory");
@@ -494,4 +487,15 @@ int main(int argc, char** argv) {
         telemetry::log().critical("{}", error.what());
         return app::failed;
     }
+}
+
+} // namespace
+
+// NOLINTNEXTLINE(bugprone-exception-escape): CLI11 throws where options are declared wrongly, which no user can cause.
+int main(int argc, char** argv) {
+    const int code = run(argc, argv);
+    // What was asked for and is lost must not look like success: a key, for want of room.
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+    std::fprintf(stderr, "scoregate: the output could not be written: %s\n", std::strerror(errno));
+    return code == app::clean ? app::failed : code;
 }

@@ -13,6 +13,11 @@
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
 
+#include <charconv>
+#include <cstdint>
+#include <string_view>
+#include <system_error>
+
 namespace scoregate::control {
 
 namespace beast = boost::beast;
@@ -21,6 +26,12 @@ namespace http = boost::beast::http;
 namespace {
 
 using answer = boost::system::result<admin_reply, std::string>;
+
+bool is_port(std::string_view text) {
+    std::uint16_t port = 0;
+    const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), port);
+    return failed == std::errc() && end == text.data() + text.size() && port != 0;
+}
 
 base::task<> ask(base::executor where, std::string authority, http::verb method, std::string path, std::string token,
                  std::chrono::seconds patience, base::error_code& failed, admin_reply& reply) {
@@ -65,7 +76,8 @@ answer ask_admin(const std::string& url, const std::string& method, const std::s
     auto authority = url.starts_with(scheme) ? url.substr(scheme.size()) : std::string{};
     while (authority.ends_with('/')) authority.pop_back();
     const auto colon = authority.rfind(':');
-    if (colon == 0 || colon == std::string::npos || authority.find('/') != std::string::npos)
+    if (colon == 0 || colon == std::string::npos || authority.find('/') != std::string::npos ||
+        !is_port(std::string_view(authority).substr(colon + 1)))
         return "\"" + url + "\" is no admin port; write it as http://127.0.0.1:9001";
 
     std::string token;

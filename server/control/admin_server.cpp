@@ -101,6 +101,34 @@ std::optional<http::verb> changed_by(std::string_view path) {
 
 bool reads(http::verb method) { return method == http::verb::get || method == http::verb::head; }
 
+// What to say to a peer whose request could not be read; nothing where it is the connection that failed or ended.
+std::optional<http::status> refusal_of(const base::error_code& failed) {
+    if (failed == http::error::header_limit) return http::status::request_header_fields_too_large;
+    if (failed == http::error::body_limit) return http::status::payload_too_large;
+    if (failed == http::error::end_of_stream || failed == http::error::partial_message) return std::nullopt;
+    if (failed.category() != make_error_code(http::error::bad_method).category()) return std::nullopt;
+    return http::status::bad_request;
+}
+
+// For browsers: nothing here is to be kept, guessed at, framed, or told to others.
+http::response<http::string_body> begun(http::status status, unsigned version) {
+    http::response<http::string_body> reply(status, version);
+    reply.set(http::field::cache_control, "no-store");
+    reply.set("X-Content-Type-Options", "nosniff");
+    reply.set("Referrer-Policy", "no-referrer");
+    reply.set("Cross-Origin-Resource-Policy", "same-origin");
+    reply.set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
+    return reply;
+}
+
+http::response<http::string_body> refused(http::status status, const base::error_code& failed) {
+    auto reply = begun(status, 11);
+    say(reply, status, "text/plain", "The request cannot be read: " + failed.message() + "\n");
+    reply.keep_alive(false);
+    reply.prepare_payload();
+    return reply;
+}
+
 void change_log_level(const http::request<http::string_body>& asked, http::response<http::string_body>& reply) {
     constexpr std::string_view before = "/log-level?level=";
     const std::string_view target(asked.target().data(), asked.target().size());
@@ -166,8 +194,13 @@ base::task<> admin_server::serve(base::tcp_socket socket) {
         waiting_.push_back(&peer_stream);
         const auto [failed, n] = co_await http::async_read(peer_stream, buffer, parser, base::awaited);
         waiting_.remove(&peer_stream);
-        if (failed) break;
-        auto reply = co_await answer(parser.release(), from_loopback);
+        const auto refusal = refusal_of(failed);
+        if (failed && !refusal) break;
+        response reply;
+        if (refusal)
+            reply = refused(*refusal, failed);
+        else
+            reply = co_await answer(parser.release(), from_loopback);
         keep_alive = reply.keep_alive();
         peer_stream.expires_after(longest_wait);
         waiting_.push_back(&peer_stream);
@@ -260,14 +293,8 @@ void admin_server::show(const request& asked, response& reply) {
 }
 
 base::task<admin_server::response> admin_server::answer(request asked, bool from_loopback) {
-    response reply(http::status::ok, asked.version());
+    auto reply = begun(http::status::ok, asked.version());
     reply.keep_alive(asked.keep_alive() && !left_);
-    // For browsers: nothing here is to be kept, guessed at, framed, or told to others.
-    reply.set(http::field::cache_control, "no-store");
-    reply.set("X-Content-Type-Options", "nosniff");
-    reply.set("Referrer-Policy", "no-referrer");
-    reply.set("Cross-Origin-Resource-Policy", "same-origin");
-    reply.set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
     if (!refuse(asked, from_loopback, reply)) {
         if (path_of(asked) == "/reload") {
             const auto problems = co_await does_.reload();

@@ -68,9 +68,10 @@ def test_check_finds_what_is_wrong_with_key_files_beside_the_rest(file):
         assert f"{file}: {pointer}: " in done.stderr, done.stderr
 
 
-def test_a_key_that_cannot_be_written_is_an_error():
+@pytest.mark.parametrize("words", ["key generate", "explain", "version"])
+def test_output_that_cannot_be_written_is_an_error(words):
     with open("/dev/full", "wb") as full:
-        done = subprocess.run([BINARY, "key", "generate"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=10)
+        done = subprocess.run([BINARY, *words.split()], stdout=full, stderr=subprocess.PIPE, text=True, timeout=10)
     assert done.returncode == 1
     assert "could not be written: No space left on device" in done.stderr
 

@@ -54,7 +54,8 @@ TEST_CASE("where no scoregate answers, or the URL is none, it is said") {
     REQUIRE_FALSE(none.has_value());
     CHECK_THAT(none.error(), Catch::Contains(bound->address) && Catch::Contains("--admin"));
     for (const std::string url : {"127.0.0.1:9001", "https://127.0.0.1:9001", "http://127.0.0.1", "http://:9001",
-                                  "http://127.0.0.1:9001/status", ""}) {
+                                  "http://127.0.0.1:9001/status", "http://127.0.0.1:99999", "http://127.0.0.1:9001x",
+                                  "http://127.0.0.1:0", ""}) {
         INFO(url);
         const auto reply = ask_admin(url, "GET", "/status");
         REQUIRE_FALSE(reply.has_value());

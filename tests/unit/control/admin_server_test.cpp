@@ -107,6 +107,14 @@ private:
     std::thread thread_;
 };
 
+// Whether the peer ends the connection without another byte.
+bool ended(base::tcp_socket& socket) {
+    std::array<char, 64> rest{};
+    base::error_code ec;
+    return socket.read_some(asio::buffer(rest), ec) == 0 &&
+           (ec == asio::error::eof || ec == asio::error::connection_reset);
+}
+
 unsigned status_of(const reply& of) { return of.result_int(); }
 std::string type_of(const reply& of) { return std::string(of[http::field::content_type]); }
 
@@ -442,24 +450,34 @@ TEST_CASE("several requests on one connection, then nonsense ends it") {
         CHECK(answer.keep_alive());
     }
     asio::write(socket, asio::buffer(std::string("nonsense\r\n\r\n")));
-    std::array<char, 64> rest{};
-    base::error_code ec;
-    while (!ec) socket.read_some(asio::buffer(rest), ec);
-    CHECK((ec == asio::error::eof || ec == asio::error::connection_reset));
+    const auto answer = fixture::read(socket, http::verb::get);
+    CHECK(status_of(answer) == 400);
+    CHECK_THAT(answer.body(), Catch::Contains("The request cannot be read"));
+    CHECK(answer["Cache-Control"] == "no-store");
+    CHECK(ended(socket));
     CHECK(status_of(admin.ask(http::verb::get, "/healthz")) == 200); // the others are served on
+}
+
+TEST_CASE("who ends in the middle of a request is told nothing") {
+    fixture admin;
+    auto socket = admin.connect();
+    asio::write(socket, asio::buffer(std::string("GET /healthz HTTP/1.1\r\nHost: local")));
+    socket.shutdown(base::tcp_socket::shutdown_send);
+    CHECK(ended(socket));
 }
 
 TEST_CASE("a request of any size but a small one is refused") {
     fixture admin;
     auto socket = admin.connect();
-    http::request<http::string_body> request(http::verb::post, "/reload", 11);
-    request.set(http::field::host, "localhost");
-    request.body() = std::string(65537, 'x');
-    request.prepare_payload();
-    base::error_code ec;
-    http::write(socket, request, ec);
-    std::array<char, 64> rest{};
-    ec = {};
-    while (!ec) socket.read_some(asio::buffer(rest), ec);
+    SECTION("the body, before any of it is read") {
+        asio::write(socket, asio::buffer(std::string("POST /reload HTTP/1.1\r\nHost: localhost\r\n"
+                                                     "Content-Length: 65537\r\n\r\n")));
+        CHECK(status_of(fixture::read(socket, http::verb::post)) == 413);
+    }
+    SECTION("the head") {
+        asio::write(socket,
+                    asio::buffer("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: " + std::string(16384, 'x')));
+        CHECK(status_of(fixture::read(socket, http::verb::get)) == 431);
+    }
     CHECK(admin.reloads == 0);
 }
