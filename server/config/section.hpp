@@ -290,7 +290,9 @@ private:
     template <class T>
     std::optional<T> parse(const json& v, const std::string& at, const form<T>& wanted) {
         std::string wrong;
-        auto parsed = wanted.parse(v.template get_ref<const std::string&>(), wrong);
+        const auto& text = v.template get_ref<const std::string&>();
+        std::optional<T> parsed;
+        if (!holds_pem(text)) parsed = wanted.parse(text, wrong); // a name may look like PEM in base64
         if (!parsed) refuse_text(at, v, wrong);
         return parsed;
     }

@@ -265,7 +265,8 @@ TEST_CASE("no TLS settings need the permission to do without, and all remedies a
     const written file{tree.dump()};
     CHECK(lines(file.load().problems) ==
           texts{file.file() + ": /sslCertPemFile: is missing: " + two_forms +
-                " to serve TLS, or set allowInsecureConnections to true to serve plain HTTP"});
+                " to serve TLS, acme to have a certificate issued, or set allowInsecureConnections to true to serve "
+                "plain HTTP"});
 
     tree["allowInsecureConnections"] = true;
     const auto allowed = written{tree.dump()}.load();
