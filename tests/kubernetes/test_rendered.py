@@ -127,6 +127,7 @@ def test_autoscalers_are_for_what_is_there():
     assert trigger["metadata"]["query"].startswith("100 * ") and "scoregate_utilization_ratio" in trigger["metadata"]["query"]
     target = scaler["spec"]["metrics"][0]["external"]
     assert target["target"] == {"type": "Value", "value": "700m"} and target["metric"]["name"] == "scoregate_utilization_ratio"
+    assert "fallback" not in scaled["spec"], "with Value only KEDA 2.18 has it"
     assert scaled["spec"]["minReplicaCount"] >= 1 and scaler["spec"]["minReplicas"] >= 1
 
 
@@ -188,13 +189,35 @@ def test_the_admin_port_is_in_no_service(folder):
     assert all(port["targetPort"] in ("https", "http") for port in service["spec"]["ports"])
 
 
+@pytest.mark.parametrize("folder", OVERLAYS)
+def test_scoregate_may_ask_for_names_and_reach_its_replicas(folder):
+    objects = render(folder)
+    policy = objects["NetworkPolicy", "scoregate"]["spec"]
+    assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
+    names, replicas = policy["egress"]
+    assert names == {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
+    name, namespace, port = re.search(r'"dns://([\w-]+)\.([\w-]+)\.svc\.cluster\.local:(\d+)"', objects["ConfigMap", "scoregate-services"]["data"]["iris.json"]).groups()
+    assert replicas == {"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}]}
+    # And at the other end they are let in, to where that name leads.
+    model = render("model")
+    assert model["Service", name]["metadata"]["namespace"] == namespace
+    (container,) = model["Deployment", name]["spec"]["template"]["spec"]["containers"]
+    assert [each["containerPort"] for each in container["ports"]] == [int(port)]
+    (let_in,) = model["NetworkPolicy", "iris"]["spec"]["ingress"]
+    assert let_in["ports"] == [{"port": int(port), "protocol": "TCP"}]
+    (who,) = let_in["from"]
+    deployment = objects["Deployment", "scoregate"]
+    assert who["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": deployment["metadata"]["namespace"]}
+    assert who["podSelector"]["matchLabels"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+
+
 def ports_of(folder):
     return {port["port"]: port["targetPort"] for port in render(folder)["Service", "scoregate"]["spec"]["ports"]}
 
 
 def test_the_overlays_are_azures_choices():
     kind = {each.removeprefix("overlays/"): render(each)["Service", "scoregate"]["spec"]["type"] for each in OVERLAYS}
-    assert kind == {"base": "LoadBalancer", "https": "LoadBalancer", "cert-manager": "LoadBalancer", "insecure": "LoadBalancer",
+    assert kind == {"base": "LoadBalancer", "https": "LoadBalancer", "cert-manager": "LoadBalancer", "insecure": "ClusterIP",
                     "internal": "LoadBalancer", "node-port": "NodePort", "cluster-ip": "ClusterIP", "ha": "LoadBalancer",
                     "autoscaled": "LoadBalancer"}
     insecure = {"overlays/insecure", "overlays/cluster-ip"}
