@@ -47,6 +47,15 @@ def test_what_is_mounted_and_built_is_there():
             assert (context / service["build"].get("dockerfile", "Dockerfile")).is_file(), name
 
 
+def test_each_image_of_ours_is_built_once():
+    """Two services that build one tag do it side by side, and who of them wins is chance."""
+    built = [service["image"] for service in SERVICES.values() if "build" in service]
+    assert len(set(built)) == len(built)
+    for name, service in SERVICES.items():
+        if "localhost/" in service["image"] and "build" not in service:
+            assert service["image"] in built and service["pull_policy"] == "never", name
+
+
 def test_certificates_are_made_before_they_are_read():
     assert SERVICES["scoregate"]["depends_on"]["certificates"] == {"condition": "service_completed_successfully"}
     default = dockerfile.environment()["SCOREGATE_UNLESS_SET_sslSecret"]
