@@ -1,4 +1,6 @@
 """A child process whose output is read line by line as it comes, so that tests wait for lines instead of sleeping."""
+import errno
+import os
 import pathlib
 import re
 import subprocess
@@ -120,3 +122,15 @@ def wait_until(condition, timeout=10):
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.01)
     return answer
+
+
+def open_once_it_is_read(fifo, timeout=10):
+    """The writing end of a named pipe, as soon as somebody reads it. An open that waits would wait for ever if nobody does."""
+    def try_to_open():
+        try:
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+
+    return wait_until(try_to_open, timeout)

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from process import Process, wait_until
+from process import Process, open_once_it_is_read, wait_until
 from scoregate import BINARY, Scoregate, configuration, environment, read_reply, send, service
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="root alone may make a PID namespace and enter it")
@@ -58,7 +58,7 @@ def test_it_reaps_orphans(first, tmp_path):
     subprocess.run(["nsenter", "--target", str(first.first), "--pid", "sh", "-c", 'cat "$1" & exit', "sh", fifo],
                    check=True, timeout=10, **silent)
     [orphan] = wait_until(lambda: children(first.first))
-    os.close(os.open(fifo, os.O_WRONLY))  # its end
+    os.close(open_once_it_is_read(fifo))  # its end
     wait_until(lambda: not pathlib.Path(f"/proc/{orphan}").exists())  # a zombie would be there
     assert first.running and children(first.first) == []
 
@@ -69,7 +69,7 @@ def test_it_can_be_ended_before_it_serves(tmp_path, number):
     fifo = tmp_path / "scoregate.json"
     os.mkfifo(fifo)
     starting = Process([*IN_NAMESPACE, BINARY, "--config", fifo], env=environment())
-    end = os.open(fifo, os.O_WRONLY)  # returns once it reads its configuration
+    end = open_once_it_is_read(fifo)
     try:
         os.kill(wait_until(lambda: children(starting.pid))[0], number)
         assert starting.wait() == 128 + number

@@ -9,7 +9,7 @@ import pytest
 
 from container import engine, inspected, new_name, run, words_to_run
 
-from process import Process, wait_until
+from process import Process, open_once_it_is_read, wait_until
 from scoregate import read_reply, send, service
 
 FLOWERS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
@@ -82,7 +82,7 @@ def test_it_can_be_ended_before_it_serves(tmp_path):
     fifo.chmod(0o644)
     name = new_name()
     starting = Process(words_to_run(name=name, options=["--volume", f"{fifo}:/etc/scoregate/scoregate.json:ro"]))
-    end = os.open(fifo, os.O_WRONLY)  # returns once it reads its configuration
+    end = open_once_it_is_read(fifo, timeout=30)
     try:
         assert engine("kill", "--signal", "TERM", name).returncode == 0
         assert starting.wait(30) == 128 + signal.SIGTERM
@@ -111,7 +111,7 @@ def test_it_reaps_orphans(iris, tmp_path):
     subprocess.run(["nsenter", "--target", str(iris.first), "--pid", "sh", "-c", 'cat "$1" & exit', "sh", fifo], check=True, timeout=10,
                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     [orphan] = wait_until(lambda: children.read_text().split())
-    os.close(os.open(fifo, os.O_WRONLY))  # its end
+    os.close(open_once_it_is_read(fifo))  # its end
     wait_until(lambda: not pathlib.Path(f"/proc/{orphan}").exists())  # a zombie would be there
 
 
