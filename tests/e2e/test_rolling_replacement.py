@@ -10,15 +10,14 @@ import os
 import pathlib
 import signal
 import sys
-import threading
 
 import pytest
 
 from dnsmasq import Dns
+from load import Load
 from process import ROOT, Process, wait_until
-from scoregate import PATIENCE, exchange, service
+from scoregate import service
 
-PATH = "/api/v1/service/iris/score"
 NAME = "iris-blue.models.svc"
 HERE = pathlib.Path(__file__).parent
 ROW = json.dumps({"data": [[5.1, 3.5, 1.4, 0.2]]}).encode()
@@ -137,62 +136,6 @@ def fleet():
         each.kill()
 
 
-class Load:
-    """Clients that score without a pause, one half on a connection that they keep, the other on a new one each time."""
-
-    def __init__(self, gate, clients=12, body=b"20", right=None):
-        """right: whether the reply to a request of that name is what it has to be."""
-        self._gate, self._body, self._right = gate, body, right or answered_by_counted
-        self._over = threading.Event()
-        self._more = threading.Condition()
-        self.answered = 0
-        self.failed = {}  # name to status and fault, or to what the client saw instead of a reply
-        self._threads = [threading.Thread(target=self._run, args=(f"c{number}", number % 2 == 0)) for number in range(clients)]
-
-    def __enter__(self):
-        for each in self._threads:
-            each.start()
-        return self
-
-    def __exit__(self, *_):
-        self._over.set()
-        for each in self._threads:
-            each.join(3 * PATIENCE)
-            assert not each.is_alive()
-
-    def _run(self, client, keeps):
-        context = self._gate.context()
-        sock = None
-        for turn in itertools.count():
-            if self._over.is_set():
-                break
-            name = f"{client}-{turn}"
-            try:
-                sock = sock or self._gate.tls_socket(context)
-                reply = exchange(sock, "POST", PATH, self._body,
-                                 {"Content-Type": "application/json", "X-Ms-Client-Request-Id": name}, keep=keeps)
-                failure = None if reply.status == 200 and self._right(name, reply) else (reply.status, reply.fault)
-                closed = not keeps or reply.headers["Connection"] == "close"
-            except Exception as error:
-                failure, closed = repr(error), True
-            if closed:
-                sock and sock.close()
-                sock = None
-            with self._more:
-                if failure:
-                    self.failed[name] = failure
-                else:
-                    self.answered += 1
-                self._more.notify_all()
-        sock and sock.close()
-
-    def next(self, count):
-        """Returns when so many more requests have been answered well."""
-        with self._more:
-            wanted = self.answered + count
-            assert self._more.wait_for(lambda: self.answered >= wanted, timeout=3 * PATIENCE), (self.answered, wanted, self.failed)
-
-
 def scored(gate):
     """The access log, by name of the request."""
     records = [json.loads(line) for line in gate.stdout.text.splitlines()]
@@ -211,10 +154,6 @@ def told(gate, load):
     """Of requests that failed: what the client and the log say."""
     log = scored(gate)
     return {name: (failure, log.get(name)) for name, failure in load.failed.items()}
-
-
-def answered_by_counted(name, reply):
-    return reply.body == name.encode()
 
 
 def answered_by_iris(_, reply):
