@@ -134,14 +134,15 @@ bool has_service(const document& in, const std::string& name) {
     return given != in.root().end() && given->is_object() && given->contains(name);
 }
 
-// One that yields does so to the same key, and a place for the pair to its other form, or to no TLS.
+// One that yields does so to the same key, and a place for the pair to its other form, to a provider that issues one, or
+// to no TLS.
 bool has_room_for(const override_setting& each, const document& tree) {
     if (!each.yields) return true;
     if (tree.gives(each.key)) return false;
     if (each.key != "sslSecret") return true;
-    const auto insecure = tree.root().find("allowInsecureConnections");
+    const auto insecure = tree.root().find("allowInsecureConnections"), acme = tree.root().find("acme");
     return !tree.gives("sslCertPemFile") && !tree.gives("sslKeyPemFile") &&
-           (insecure == tree.root().end() || *insecure != true);
+           (insecure == tree.root().end() || *insecure != true) && (acme == tree.root().end() || acme->is_null());
 }
 
 // services.NAME.KEY goes to the file of services_dir that has NAME, if there is one.

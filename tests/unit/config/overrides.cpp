@@ -83,6 +83,20 @@ TEST_CASE("a place for the pair by default gives way to its other form, and to n
     CHECK(written{tree.dump()}.load(of_word).value.value().certificates.at(0).secret.empty());
 }
 
+TEST_CASE("a place for the pair by default gives way to a provider that issues one") {
+    const char* const environment[] = {"SCOREGATE_UNLESS_SET_sslSecret=/etc/tls", nullptr};
+    const auto defaults = environment_overrides(environment);
+    auto tree = valid();
+    for (const auto* key : {"sslCertPemFile", "sslKeyPemFile"}) tree.erase(key);
+    tree["acme"] = {{"directory", "https://provider.test/dir"}, {"contact", "ops@contoso.com"}, {"state_dir", "acme"}};
+    const auto result = written{tree.dump()}.load(defaults);
+    CHECK(lines(result.problems) == texts{});
+    REQUIRE(result.value);
+    CHECK(result.value->certificates.at(0).awaited);
+    tree["acme"] = nullptr;
+    CHECK(written{tree.dump()}.load(defaults).value.value().certificates.at(0).secret == "/etc/tls");
+}
+
 TEST_CASE("only SCOREGATE_SET_ and SCOREGATE_UNLESS_SET_ are taken from the environment") {
     const char* const environment[] = {"SCOREGATE_SET_listen__https=127.0.0.1:1,[::1]:2",
                                        "SCOREGATE_LOG=x",
