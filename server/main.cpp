@@ -253,8 +253,14 @@ app::exit_code tell_health(const arguments& given) {
         std::printf("ready\n");
         return app::clean;
     }
-    std::fprintf(stderr, "scoregate: %s answers %u to GET /readyz: %s\n", url.c_str(), reply->status,
-                 reply->status == 503 ? "it starts or drains" : "that is no scoregate's answer; --admin names another");
+    constexpr std::string_view unready = "not ready: "; // and why, where that is known
+    std::string why =
+        reply->status == 503 ? "it starts or drains" : "that is no scoregate's answer; --admin names another";
+    if (reply->status == 503 && reply->body.starts_with(unready)) {
+        why = reply->body.substr(unready.size(), reply->body.find('\n') - unready.size());
+        why = app::printable(why);
+    }
+    std::fprintf(stderr, "scoregate: %s answers %u to GET /readyz: %s\n", url.c_str(), reply->status, why.c_str());
     return app::failed;
 }
 

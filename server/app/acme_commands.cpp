@@ -6,10 +6,14 @@
 #include "app/printable.hpp"
 #include "app/process.hpp"
 #include "app/program_run.hpp"
+#include "config/acme.hpp"
 #include "control/time_text.hpp"
+#include "tls/certificate_check.hpp"
 #include "tls/expiry.hpp"
 
 #include <cstdio>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace scoregate::app {
 
@@ -27,6 +31,15 @@ exit_code tell(const std::string& sentence) {
 
 void print_line(std::string_view line) { std::fprintf(stderr, "%s: %s\n", acme_client, printable(line).c_str()); }
 
+// Who scoregate runs as: `user`, else whose the state is, or the folder that it is to be in. For root alone there is a
+// choice; empty: who this is.
+std::string orders_as(const config::settings& settings) {
+    if (settings.user) return *settings.user;
+    struct stat there {};
+    if (::geteuid() != 0 || ::stat(there_of(settings.acme->state_dir).c_str(), &there) != 0) return {};
+    return there.st_uid == 0 ? std::string() : std::to_string(there.st_uid) + ':' + std::to_string(there.st_gid);
+}
+
 // What an order by hand is to be like; the exit code with a sentence told if there can be none. As who scoregate runs
 // as from here on, so that it can read and replace what is made.
 boost::system::result<config::acme, exit_code> settings_of(const config::source& source) {
@@ -35,13 +48,16 @@ boost::system::result<config::acme, exit_code> settings_of(const config::source&
         for (const auto& each : loaded.problems) std::fprintf(stderr, "%s\n", to_string(each).c_str());
         return say(refused, "the configuration has problems, nothing was ordered");
     }
+    if (loaded.value->allow_insecure_connections)
+        return say(refused, source.file + " has allowInsecureConnections true: without TLS there is no certificate to "
+                                          "order; set it to false first");
     if (!loaded.value->acme)
         return say(refused, source.file + " has certificates of your own: renew them where they come from and put them "
                                           "in place with `scoregate cert install`, or set acme to have one issued");
     if (!is_installed(acme_client))
         return say(failed, std::string(acme_client) + " is not installed: `apt install " + acme_client + "`");
-    if (loaded.value->user) {
-        const auto known = find_account(*loaded.value->user);
+    if (const auto who = orders_as(*loaded.value); !who.empty()) {
+        const auto known = find_account(who);
         if (!known) return say(refused, known.error());
         if (const auto wrong = become(*known)) return say(failed, *wrong);
     }
@@ -69,7 +85,7 @@ exit_code order(const config::acme& from, urgency how) {
 }
 
 exit_code order_drawn_anew(config::acme from) {
-    const auto before = from.domain;
+    const auto before = from.domain.empty() ? from.other_domain : from.domain;
     do from.domain = draw_domain(from);
     while (from.domain == before);
     const auto code = order(from, urgency::now);
@@ -89,10 +105,10 @@ int order_automatically(const config::source& source, drawn_name name) {
                                 " has none drawn: the name is its sslCname; set acme.leafDomainLabel and "
                                 "acme.domainSuffix in place of it");
     if (name == drawn_name::drawn_anew) return order_drawn_anew(std::move(*from));
+    if (!from->other_domain.empty()) return say(refused, advice_on_other(from->other_domain, *from));
     if (from->domain.empty()) {
-        if (const auto wrong = make_folders(*from)) return say(failed, *wrong);
-        from->domain = draw_domain(*from);
-        if (const auto wrong = keep_domain(*from)) return say(failed, *wrong);
+        const auto drawn = settle_domain(*from);
+        if (!drawn) return say(failed, drawn.error());
         tell("the name is " + from->domain);
     }
     return order(*from, urgency::when_due);
@@ -101,7 +117,10 @@ int order_automatically(const config::source& source, drawn_name name) {
 int renew_certificate(const config::source& source, renewal how) {
     const auto from = settings_of(source);
     if (!from) return from.error();
-    if (from->domain.empty() || !issued_certificate(*from))
+    if (!from->other_domain.empty()) return say(refused, advice_on_other(from->other_domain, *from));
+    // One that has expired is renewed all the same.
+    if (from->domain.empty() ||
+        !tls::load_certificate(config::pair_of(*from), "", std::chrono::system_clock::now()).value)
         return say(refused, "there is no certificate yet that could be renewed: `scoregate cert auto` has one issued, "
                             "and so does a start");
     return order(*from, how == renewal::forced ? urgency::now : urgency::when_due);

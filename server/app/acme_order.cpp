@@ -6,6 +6,7 @@
 #include "app/program_run.hpp"
 #include "base/file_replacement.hpp"
 #include "config/acme.hpp"
+#include "control/time_text.hpp"
 #include "tls/certificate_check.hpp"
 
 #include <openssl/rand.h>
@@ -20,8 +21,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::chrono::seconds patience_with_others{10}; // who order at the same time
 constexpr std::chrono::minutes longest_order{5};
+constexpr std::chrono::seconds patience_with_others = longest_order + std::chrono::seconds{10}; // who order, too
+constexpr std::chrono::seconds patience_with_drawing{10};
 constexpr std::chrono::seconds patience_with_placing{10};
 
 std::string client_folder(const config::acme& from) { return from.state_dir + "/lego"; }
@@ -55,6 +57,15 @@ std::string reason_in(const std::string& line) {
     return stamped ? line.substr(20) : line;
 }
 
+// Behind that of the provider: each order would be of another one that is not valid yet, until he takes no more.
+std::optional<std::string> wrong_with_clock(const config::acme& from) {
+    const auto now = std::chrono::system_clock::now();
+    const auto there = tls::load_certificate(config::pair_of(from), "", now).value;
+    if (!there || there->not_before() <= now) return std::nullopt;
+    return "the certificate in place, serial " + there->serial() + ", is valid from " +
+           control::to_text(there->not_before()) + " on, which is still to come: check this machine's clock";
+}
+
 order_result run_client(const config::acme& from, int until, const std::function<void(std::string_view)>& line) {
     std::string last;
     const auto wrong = run(client_of(from), longest_order, until, [&](std::string_view said) {
@@ -80,7 +91,9 @@ order_result order_certificate(const config::acme& from, urgency how, int until,
                                const std::function<void(std::string_view)>& line) {
     try {
         if (auto wrong = make_folders(from)) return failed(std::move(*wrong));
-        const folder_lock alone(from.state_dir, patience_with_others);
+        const folder_lock alone(from.state_dir, patience_with_others, until);
+        if (how == urgency::when_due)
+            if (auto wrong = wrong_with_clock(from)) return failed(std::move(*wrong));
         const auto there = issued_certificate(from); // by now somebody else may have
         if (how == urgency::when_due && !is_due(there, from)) return {order_result::kind::not_due, there->serial()};
         return run_client(from, until, line);
@@ -104,6 +117,38 @@ std::optional<std::string> make_folders(const config::acme& from) {
     if (!from.domain.empty())
         if (auto wrong = make(from.state_dir + '/' + from.domain, own)) return wrong;
     return make(from.challenges(), shown);
+}
+
+std::string there_of(const std::string& path) {
+    fs::path at = path;
+    std::error_code unseen;
+    while (!fs::exists(at, unseen) && at.has_relative_path()) at = at.parent_path();
+    return at.string();
+}
+
+std::string advice_on_other(const std::string& kept, const config::acme& with) {
+    return "the name that was drawn and is kept in " + config::drawn_domain_file(with) + ", \"" + kept +
+           "\", is of another leafDomainLabel or domainSuffix: write those again, or have another drawn by `scoregate "
+           "cert auto --overwrite-existing-domain`, which ends the name that clients use";
+}
+
+boost::system::result<bool, std::string> settle_domain(config::acme& from) {
+    using result = boost::system::result<bool, std::string>;
+    const auto refused = [](std::string why) { return result(boost::system::in_place_error, std::move(why)); };
+    try {
+        if (auto wrong = make_folders(from)) return refused(std::move(*wrong));
+        const folder_lock alone(from.state_dir, patience_with_drawing);
+        std::string wrong;
+        const auto kept = config::read_drawn_domain(from, wrong); // by now somebody else may have
+        if (!wrong.empty()) return refused(std::move(wrong));
+        if (!kept.empty() && !config::is_drawn_from(kept, from)) return refused(advice_on_other(kept, from));
+        from.domain = kept.empty() ? draw_domain(from) : kept;
+        if (!kept.empty()) return result(false);
+        if (auto unkept = keep_domain(from)) return refused(std::move(*unkept));
+        return result(true);
+    } catch (const std::runtime_error& error) {
+        return refused(error.what());
+    }
 }
 
 std::string draw_domain(const config::acme& from) {

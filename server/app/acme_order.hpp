@@ -6,6 +6,8 @@
 #include "config/model.hpp"
 #include "tls/certificate.hpp"
 
+#include <boost/system/result.hpp>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -40,9 +42,16 @@ bool is_due(const std::shared_ptr<const tls::certificate>&, const config::acme&)
 
 // Makes the directories that an order needs, for this user alone but for the challenges. The error is a sentence.
 std::optional<std::string> make_folders(const config::acme&);
+// Of `path` what is there: itself, or the nearest of the folders that it would be made in. As far as this user sees it.
+std::string there_of(const std::string& path);
+// Gives `from` the name that is kept, or draws one and keeps it, where several may start at the same time. True if it
+// was drawn here. The error is a sentence.
+boost::system::result<bool, std::string> settle_domain(config::acme& from);
 // A name that nobody has yet, in all likelihood.
 std::string draw_domain(const config::acme&);
 // Keeps it for all starts to come. The error is a sentence.
 std::optional<std::string> keep_domain(const config::acme&);
+// What to do where the name that is kept is of another label or suffix (acme::other_domain), as a sentence.
+std::string advice_on_other(const std::string& kept, const config::acme&);
 
 } // namespace scoregate::app

@@ -13,6 +13,7 @@ namespace scoregate::app {
 
 namespace {
 
+using std::chrono::steady_clock;
 using std::chrono::system_clock;
 
 // The clock of certificates is set now and then, which no timer notices.
@@ -28,13 +29,14 @@ acme_time acme_orders::next_attempt() const {
     const auto now = system_clock::now();
     const auto one = around_.in_force();
     const auto due = one ? renewal_of(one->not_before(), one->not_after(), from_.renew_before) : now;
-    return std::max(due, not_before_);
+    return std::max(due, now + std::chrono::duration_cast<system_clock::duration>(not_before_ - steady_clock::now()));
 }
 
 base::task<> acme_orders::run() {
     for (;;) {
         if (failures_ != 0 && !is_due(around_.in_force(), from_)) forget_failures(); // somebody has ordered by hand
-        if (around_.wanted() && system_clock::now() >= next_attempt()) co_await attempt();
+        notice_end_of_runner();
+        if (!runner_gone_ && around_.wanted() && system_clock::now() >= next_attempt()) co_await attempt();
         timer_.expires_after(between_looks);
         co_await timer_.async_wait(base::awaited);
     }
@@ -60,6 +62,12 @@ base::task<> acme_orders::attempt() {
     telemetry::log().info("acme: issued: serial {} for {}", result.said, from_.domain);
 }
 
+// A confined process cannot start it anew.
+void acme_orders::notice_end_of_runner() {
+    if (!runner_->gone() || std::exchange(runner_gone_, true)) return;
+    telemetry::log().error("acme: {}; until then no certificate is ordered", acme_runner::gone_sentence);
+}
+
 void acme_orders::forget_failures() {
     failures_ = 0;
     not_before_ = {};
@@ -70,7 +78,7 @@ void acme_orders::fail(std::string why) {
     ++failed_;
     ++failures_;
     const auto pause = pause_after(failures_, std::uniform_real_distribution<>(0, 1)(chance_));
-    not_before_ = system_clock::now() + pause;
+    not_before_ = steady_clock::now() + pause;
     last_error_ = std::move(why);
     telemetry::log().error("acme: no certificate for {}: {}; the next attempt is in {} s", from_.domain, last_error_,
                            pause.count());
@@ -79,10 +87,17 @@ void acme_orders::fail(std::string why) {
 nlohmann::json acme_orders::status() const {
     const bool there = around_.in_force() != nullptr;
     nlohmann::json made{{"domain", from_.domain}, {"failures", failures_}};
-    made["state"] = ordering_ ? "ordering" : failures_ != 0 ? "failing" : there ? "issued" : "awaiting";
+    made["state"] = runner_gone_     ? "runner_gone"
+                    : ordering_      ? "ordering"
+                    : failures_ != 0 ? "failing"
+                    : there          ? "issued"
+                                     : "awaiting";
     made["certificate"] = there;
-    made["next_attempt"] = control::to_text(next_attempt());
-    if (!last_error_.empty()) made["last_error"] = last_error_;
+    if (!runner_gone_) made["next_attempt"] = control::to_text(next_attempt());
+    if (runner_gone_)
+        made["last_error"] = acme_runner::gone_sentence;
+    else if (!last_error_.empty())
+        made["last_error"] = last_error_;
     return made;
 }
 

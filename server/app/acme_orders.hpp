@@ -9,6 +9,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -30,8 +31,8 @@ public:
     // For as long as the loop runs.
     base::task<> run();
 
-    // For /status: {"domain", "state": "awaiting" | "ordering" | "issued" | "failing", "certificate": bool, "failures",
-    // "next_attempt", "last_error"}
+    // For /status: {"domain", "state": "awaiting" | "ordering" | "issued" | "failing" | "runner_gone", "certificate":
+    // bool, "failures", "next_attempt", "last_error"}
     nlohmann::json status() const;
     std::uint64_t succeeded() const { return succeeded_; }
     std::uint64_t failed() const { return failed_; }
@@ -39,6 +40,7 @@ public:
 private:
     acme_time next_attempt() const;
     base::task<> attempt();
+    void notice_end_of_runner();
     void fail(std::string why);
     void forget_failures();
 
@@ -49,10 +51,11 @@ private:
     base::tick_timer timer_;
     std::minstd_rand chance_{std::random_device{}()};
     std::uint64_t succeeded_ = 0, failed_ = 0;
-    unsigned failures_ = 0;  // in a row
-    acme_time not_before_{}; // after a failure
+    unsigned failures_ = 0; // in a row
+    // After a failure; not by the clock of certificates, which may be set meanwhile.
+    std::chrono::steady_clock::time_point not_before_{};
     std::string last_error_;
-    bool ordering_ = false;
+    bool ordering_ = false, runner_gone_ = false;
 };
 
 } // namespace scoregate::app

@@ -13,6 +13,7 @@
 #include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <utility>
 
@@ -40,7 +41,7 @@ std::optional<order_result> parse_message(std::string_view text) {
 }
 
 // The path is a link to what runs, be its file replaced by now or not.
-int spawn_self(int connection, const config::acme& from) {
+int spawn_self(int connection, const config::acme& from, pid_t& made) {
     auto words = to_words(from);
     words.insert(words.begin(), {"scoregate", std::string(command)});
     std::vector<char*> arguments;
@@ -50,14 +51,14 @@ int spawn_self(int connection, const config::acme& from) {
     posix_spawn_file_actions_t files;
     posix_spawn_file_actions_init(&files);
     posix_spawn_file_actions_adddup2(&files, connection, STDIN_FILENO);
-    pid_t made = 0;
     const int wrong = ::posix_spawn(&made, "/proc/self/exe", &files, nullptr, arguments.data(), environ);
     posix_spawn_file_actions_destroy(&files);
     return wrong;
 }
 
-bool wait_for_message(int from) {
-    pollfd one{from, POLLIN, 0};
+// Without limit. `what`: POLLIN or POLLOUT.
+bool wait_for(int connection, short what) {
+    pollfd one{connection, what, 0};
     for (;;) {
         if (::poll(&one, 1, -1) > 0) return true;
         if (errno != EINTR) return false;
@@ -68,14 +69,17 @@ int serve_orders(const config::acme& from) {
     constexpr int parent = STDIN_FILENO;
     // What ends scoregate ends this by the end of the connection, once nobody needs it.
     for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGPIPE}) std::signal(number, SIG_IGN);
+    // A capability that a unit gives for low ports is not the client's.
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return 1;
-    while (wait_for_message(parent)) {
+    if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 && errno != EINVAL) return 1;
+    while (wait_for(parent, POLLIN)) {
         const auto got = receive_message(parent);
         if (!got || got->text != asked) break;
         const auto result = order_certificate(from, urgency::when_due, parent, [](std::string_view line) {
             send_message(parent, std::string(line_mark).append(line), {});
         });
-        if (!send_message(parent, to_message(result), {})) break;
+        // A line may be lost where the parent is slow to read, the result may not.
+        if (!wait_for(parent, POLLOUT) || !send_message(parent, to_message(result), {})) break;
     }
     return 0;
 }
@@ -89,18 +93,26 @@ boost::system::result<std::unique_ptr<acme_runner>, std::string> acme_runner::st
     if (wrong == 0) {
         descriptor own(pair[0]);
         const descriptor runners(pair[1]);
-        wrong = spawn_self(runners.number(), from);
-        if (wrong == 0) return std::make_unique<acme_runner>(where, std::move(own));
+        pid_t process = 0;
+        wrong = spawn_self(runners.number(), from, process);
+        if (wrong == 0) return std::make_unique<acme_runner>(where, std::move(own), process);
     }
     return {boost::system::in_place_error,
             std::string("the process that runs the ACME client cannot be started: ") + std::strerror(wrong)};
 }
 
-acme_runner::acme_runner(base::executor where, descriptor to) : runner_(where, to.release()) {}
+acme_runner::acme_runner(base::executor where, descriptor to, pid_t process)
+    : runner_(where, to.release()), process_(process) {}
+
+bool acme_runner::gone() {
+    pollfd one{runner_.native_handle(), 0, 0};
+    if (::poll(&one, 1, 0) <= 0 || (one.revents & (POLLHUP | POLLERR)) == 0) return false;
+    if (process_ > 0 && ::waitpid(process_, nullptr, WNOHANG) != 0) process_ = 0;
+    return true;
+}
 
 base::task<order_result> acme_runner::order() {
-    const order_result gone{order_result::kind::failed, "the process that runs the ACME client has ended: restart "
-                                                        "scoregate, or hand over to a new process"};
+    const order_result gone{order_result::kind::failed, gone_sentence};
     if (!send_message(runner_.native_handle(), asked, {})) co_return gone;
     for (;;) {
         const auto [ec] = co_await runner_.async_wait(decltype(runner_)::wait_read, base::awaited);

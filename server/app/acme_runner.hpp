@@ -18,6 +18,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <sys/types.h>
 #include <vector>
 
 namespace scoregate::app {
@@ -29,13 +30,20 @@ public:
     static boost::system::result<std::unique_ptr<acme_runner>, std::string> start(base::executor where,
                                                                                   const config::acme& from);
 
-    acme_runner(base::executor where, descriptor to);
+    static constexpr auto gone_sentence = "the process that runs the ACME client has ended: restart scoregate, or hand "
+                                          "over to a new process";
+
+    acme_runner(base::executor where, descriptor to, pid_t process);
 
     // One at a time. What the client says goes to the log.
     base::task<order_result> order();
 
+    // Whether it has ended, which it does not by itself. It is reaped then.
+    bool gone();
+
 private:
     boost::asio::posix::basic_stream_descriptor<base::executor> runner_;
+    pid_t process_;
 };
 
 // The words of the runner's command line, and back.

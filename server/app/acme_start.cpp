@@ -10,13 +10,17 @@ namespace scoregate::app {
 std::optional<std::string> prepare_acme(const config::acme& from, const std::optional<account>& as) {
     std::optional<acting_as> other;
     if (as && ::geteuid() == 0) other.emplace(*as);
-    if (auto wrong = make_folders(from)) return wrong;
-    if (!from.domain.empty()) return std::nullopt;
+    if (other && !*other)
+        return "acme.state_dir cannot be prepared as user " + as->name +
+               ": in a container it needs the capabilities SETUID and SETGID";
     auto named = from;
-    named.domain = draw_domain(from);
-    if (auto wrong = keep_domain(named)) return wrong;
-    telemetry::log().info("acme: the name is {}: drawn from leafDomainLabel, and kept in {}", named.domain,
-                          named.state_dir);
+    if (from.domain.empty()) {
+        const auto drawn = settle_domain(named);
+        if (!drawn) return drawn.error();
+        if (*drawn)
+            telemetry::log().info("acme: the name is {}: drawn from leafDomainLabel, and kept in {}", named.domain,
+                                  named.state_dir);
+    }
     return make_folders(named);
 }
 

@@ -2,7 +2,11 @@
 #include "app/process.hpp"
 #include "app/program_run.hpp"
 
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
 #include <filesystem>
+#include <optional>
 #include <unistd.h>
 
 namespace scoregate::app {
@@ -47,6 +51,30 @@ void judge_user(checked& found, const config::settings& settings, const config::
     found.account = std::move(*known);
 }
 
+void judge_acme(checked& found, const config::settings& settings) {
+    if (!settings.acme) return;
+    const auto& acme = *settings.acme;
+    if (!is_installed(acme_client))
+        found.problems.push_back({settings.file, "/acme",
+                                  std::string("needs the ACME client ") + acme_client +
+                                      ", which is not installed: `apt install " + acme_client + "`"});
+    if (!acme.other_domain.empty())
+        found.problems.push_back({settings.file, "/acme/leafDomainLabel", advice_on_other(acme.other_domain, acme)});
+    std::optional<acting_as> other;
+    if (found.account && ::geteuid() == 0) other.emplace(*found.account);
+    const auto judge = [&](const char* pointer, const std::string& folder) {
+        const auto there = there_of(folder);
+        if (::faccessat(AT_FDCWD, there.c_str(), W_OK | X_OK, AT_EACCESS) == 0) return;
+        const std::string why = std::strerror(errno);
+        found.problems.push_back({settings.file, pointer,
+                                  there + " cannot be written to (" + why + ')' +
+                                      (found.account ? " by user " + found.account->name : "") +
+                                      ": let the user that scoregate runs as write there, or name another directory"});
+    };
+    judge("/acme/state_dir", acme.state_dir);
+    if (acme.webroot) judge("/acme/webroot", *acme.webroot);
+}
+
 } // namespace
 
 checked check(const config::source& source) {
@@ -69,11 +97,10 @@ checked check(const config::source& source) {
     found.warnings.insert(found.warnings.end(), found.keys.warnings.begin(), found.keys.warnings.end());
     if (settings && settings->tracing)
         found.traces = control::read_trace_destination(*settings->tracing, source.file, found.problems, found.warnings);
-    if (settings && settings->acme && !is_installed(acme_client))
-        found.problems.push_back({settings->file, "/acme",
-                                  std::string("needs the ACME client ") + acme_client +
-                                      ", which is not installed: `apt install " + acme_client + "`"});
-    if (settings) judge_user(found, *settings, text.services);
+    if (settings) {
+        judge_user(found, *settings, text.services);
+        judge_acme(found, *settings);
+    }
     if (found.problems.empty()) found.settings = std::move(loaded.value);
     return found;
 }

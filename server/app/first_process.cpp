@@ -15,7 +15,8 @@ extern "C" void end_by(int number) { ::_exit(killed_by + number); }
 } // namespace
 
 void take_over_duties_of_first_process() {
-    // The kernel reaps the children of who ignores their end (wait(2)); who asks for one's end has to undo it meanwhile.
+    // The kernel reaps the children of who ignores their end (wait(2)); who asks for one's end has to undo it
+    // meanwhile.
     std::signal(SIGCHLD, SIG_IGN);
     for (const int number : {SIGINT, SIGQUIT, SIGTERM}) std::signal(number, end_by);
 }

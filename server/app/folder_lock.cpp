@@ -9,7 +9,7 @@
 
 namespace scoregate::app {
 
-folder_lock::folder_lock(const std::string& folder, std::chrono::milliseconds patience)
+folder_lock::folder_lock(const std::string& folder, std::chrono::milliseconds patience, int until)
     : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
     // flock(2) waits for ever or not at all, so it is asked again and again.
     const auto end = std::chrono::steady_clock::now() + patience;
@@ -19,7 +19,11 @@ folder_lock::folder_lock(const std::string& folder, std::chrono::milliseconds pa
             throw std::runtime_error("another process has kept " + folder +
                                      " locked for too long; wait until it is done (`lslocks` names it), and try again");
         }
-        ::poll(nullptr, 0, 20); // ms
+        pollfd told{until, POLLIN, 0};
+        if (::poll(&told, 1, 20 /* ms */) > 0) {
+            ::close(descriptor_);
+            throw std::runtime_error("was told to end while another process had " + folder + " locked");
+        }
     }
 }
 

@@ -147,6 +147,7 @@ base::task<> process::start() {
         traces_to_.reset();
         base::spawn(where(), tasks_, exporter_->run());
     }
+    if (settings_.acme) find_challenges();
     first_contexts_.resize(core_count_); // without TLS nothing was published
     for (unsigned i = 0; i < core_count_; ++i) {
         auto* const channel = access_log_ ? &access_log_->at(i) : nullptr;
@@ -156,7 +157,7 @@ base::task<> process::start() {
         if (traces_) cores_.back()->traces = &traces_->at(i);
         if (settings_.acme)
             cores_.back()->ask_for_challenge = [this](unsigned core, std::uint64_t number, std::string token) {
-                find_challenge(core, number, std::move(token));
+                find_challenge({core, number, std::move(token)});
             };
         dealing_.cores.push_back(cores_.back().get());
     }

@@ -5,6 +5,7 @@
 #include "app/account.hpp"
 #include "app/acme_orders.hpp"
 #include "app/bind.hpp"
+#include "app/challenge_files.hpp"
 #include "app/found_sockets.hpp"
 #include "app/handover_port.hpp"
 #include "app/machine.hpp"
@@ -85,6 +86,7 @@ private:
     void end();
     bool open_sockets();
     bool meet_predecessor();
+    bool would_close_https();
     std::optional<listening> open(const request_to_listen&, std::optional<std::size_t> found);
     bool account_for_found();
     void limit_connections();
@@ -119,8 +121,8 @@ private:
     std::optional<std::string> start_acme_runner();
     void order_certificates();
     std::shared_ptr<const tls::certificate> issued_certificate() const;
-    void find_challenge(unsigned core, std::uint64_t number, std::string token);
-    base::task<> read_challenge(unsigned core, std::uint64_t number, std::string token);
+    void find_challenges();
+    void find_challenge(asked_challenge);
 
     // When something runs short (process_overload.cpp).
     base::task<> watch_resources();
@@ -167,6 +169,7 @@ private:
     std::shared_ptr<proxy::held_bodies> held_bodies_;
     std::unique_ptr<acme_runner> acme_runner_;            // until there are orders
     std::unique_ptr<acme_orders> acme_orders_;            // null: certificates of one's own
+    std::unique_ptr<challenge_files> challenges_;         // null: the same
     std::optional<control::trace_destination> traces_to_; // until there is an exporter
     std::unique_ptr<telemetry::trace_log> traces_;        // null: off
     std::unique_ptr<control::trace_exporter> exporter_;

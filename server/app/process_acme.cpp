@@ -33,26 +33,26 @@ std::shared_ptr<const tls::certificate> process::issued_certificate() const {
     return one == pairs.end() ? nullptr : (*one)->value;
 }
 
-void process::find_challenge(unsigned core, std::uint64_t number, std::string token) {
-    base::asio::post(where(), [this, core, number, token = std::move(token)]() mutable {
-        base::spawn(where(), tasks_, read_challenge(core, number, std::move(token)));
-    });
-}
-
-base::task<> process::read_challenge(unsigned core, std::uint64_t number, std::string token) {
-    auto read = [path = settings_.acme->challenges() + std::string(proxy::challenge_prefix) + token] {
+// Before the cores are made, which ask there.
+void process::find_challenges() {
+    auto read = [folder = settings_.acme->challenges() + std::string(proxy::challenge_prefix)](const auto& token) {
         std::string text;
-        static_cast<void>(config::read_file(path, true, text)); // no file, no text
+        static_cast<void>(config::read_file(folder + token, true, text)); // no file, no text
         return text;
     };
-    base::background::lane alone;
-    const auto found = co_await files_.run(where(), alone, proxy::awaited_challenge::patience, std::move(read));
-    std::optional<std::string> content;
-    if (found && proxy::is_key_authorization(*found, token)) content = *found;
-    if (core >= cores_.size()) co_return; // they have gone
-    cores_[core]->post([&core = *cores_[core], number, content = std::move(content)]() mutable {
-        core.answer_challenge(number, std::move(content));
-    });
+    auto answer = [this](const asked_challenge& one, std::optional<std::string> content) {
+        if (one.core >= cores_.size()) return; // they have gone
+        auto& core = *cores_[one.core];
+        core.post([&core, number = one.number, content = std::move(content)]() mutable {
+            core.answer_challenge(number, std::move(content));
+        });
+    };
+    challenges_ = std::make_unique<challenge_files>(
+        where(), files_, tasks_, core_count_ * proxy::awaited_challenge::most, std::move(read), std::move(answer));
+}
+
+void process::find_challenge(asked_challenge one) {
+    base::asio::post(where(), [this, one = std::move(one)]() mutable { challenges_->find(std::move(one)); });
 }
 
 } // namespace scoregate::app

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <sys/socket.h>
 #include <utility>
 
 namespace scoregate::app {
@@ -16,7 +17,30 @@ namespace {
 // How long a predecessor may take to hand its sockets over; it only has to send them.
 constexpr std::chrono::seconds patience_with_predecessor{5};
 
+bool listens(const found_socket& one) {
+    int does = 0;
+    socklen_t size = sizeof does;
+    return ::getsockopt(one.socket.number(), SOL_SOCKET, SO_ACCEPTCONN, &does, &size) == 0 && does != 0;
+}
+
+bool serves_https(const std::vector<found_socket>& some) {
+    return std::any_of(some.begin(), some.end(), [](const auto& each) {
+        return each.asked && each.asked->serves == purpose::https && listens(each);
+    });
+}
+
 } // namespace
+
+// No upgrade closes a port that clients use.
+bool process::would_close_https() {
+    if (insecure_ || !tls_.awaits_issue() || !serves_https(predecessor_->sockets())) return false;
+    const auto& pair = tls_.pairs().front()->files;
+    telemetry::log().error("process {} serves HTTPS, which this one would close until a certificate for {} has been "
+                           "issued: put the pair that is in use at {} and {}, to be renewed when it is due, and hand "
+                           "over then; or stop and start",
+                           predecessor_->process(), pair.cname, pair.certificate, pair.key);
+    return true;
+}
 
 bool process::meet_predecessor() {
     if (before_.takeover) {
@@ -27,6 +51,7 @@ bool process::meet_predecessor() {
             return false;
         }
         predecessor_ = std::move(*asked);
+        if (predecessor_ && would_close_https()) return false;
         successors_.emplace(
             where(), *before_.takeover, [this] { return offer_sockets(); },
             [this](pid_t successor, const std::vector<std::size_t>& taken) { hand_over(successor, taken); },

@@ -121,15 +121,32 @@ std::optional<std::string> follow(pid_t process, int output, std::chrono::second
             if (n <= 0) return ended;
             out.add({part.data(), static_cast<std::size_t>(n)});
         }
-        if (ended && ready == 0) {
+        const bool late = steady_clock::now() >= deadline; // whatever it still says
+        if (ended && late) {
             ::kill(process, SIGKILL);
             return ended;
         }
-        if (!ended && (ready == 0 || watched[1].revents != 0)) {
-            ended = ready == 0 ? "took longer than " + std::to_string(limit.count()) + " s" : "was told to end";
+        if (!ended && (late || watched[1].revents != 0)) {
+            ended = late ? "took longer than " + std::to_string(limit.count()) + " s" : "was told to end";
             ::kill(process, SIGTERM);
             deadline = steady_clock::now() + patience_with_end;
         }
+    }
+}
+
+// Its status, once it has closed its output; it is killed if it goes on for long after that. None: nobody knows.
+std::optional<int> end_of(pid_t process) {
+    constexpr int between_looks = 10; // ms
+    const auto deadline = steady_clock::now() + patience_with_end;
+    for (;;) {
+        int status = 0;
+        const auto ended = ::waitpid(process, &status, WNOHANG);
+        if (ended == process) return status;
+        const auto now = steady_clock::now();
+        // What the kernel does not let go even then, such as of a volume that hangs, is not waited for.
+        if ((ended < 0 && errno != EINTR) || now >= deadline + patience_with_end) return std::nullopt;
+        if (now >= deadline) ::kill(process, SIGKILL);
+        ::poll(nullptr, 0, between_looks);
     }
 }
 
@@ -149,13 +166,12 @@ std::optional<std::string> run(const program& one, std::chrono::seconds limit, i
     lines out(line);
     auto ended = follow(process, output.number(), limit, until, out);
     out.end();
-    int status = 0;
-    while (::waitpid(process, &status, 0) < 0)
-        if (errno != EINTR) return std::string("ended, and how is not known: ") + std::strerror(errno);
+    const auto status = end_of(process);
     if (ended) return ended;
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return std::nullopt;
-    return WIFEXITED(status) ? "ended with status " + std::to_string(WEXITSTATUS(status))
-                             : std::string("was killed: ") + ::strsignal(WTERMSIG(status));
+    if (!status) return "ended, and how is not known";
+    if (WIFEXITED(*status) && WEXITSTATUS(*status) == 0) return std::nullopt;
+    return WIFEXITED(*status) ? "ended with status " + std::to_string(WEXITSTATUS(*status))
+                              : std::string("was killed: ") + ::strsignal(WTERMSIG(*status));
 }
 
 bool is_installed(const std::string& name) {

@@ -5,6 +5,8 @@
 #include "config/services_folder.hpp"
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 
 namespace scoregate::config {
 
@@ -53,9 +55,16 @@ const form<std::string> label_form{"label", parse_label};
 
 std::string drawn_domain_file(const acme& of) { return of.state_dir + "/domain"; }
 
-std::string read_drawn_domain(const acme& of) {
+std::string read_drawn_domain(const acme& of, std::string& wrong) {
+    const auto file = drawn_domain_file(of);
+    std::error_code unseen;
+    if (!std::filesystem::exists(file, unseen) && !unseen) return {};
     std::string text;
-    if (!read_file(drawn_domain_file(of), true, text).empty()) return {};
+    if (const auto why = read_file(file, true, text); !why.empty()) {
+        wrong = file + ", which holds the name that was drawn, cannot be read (" + why +
+                "): let scoregate read it; it is not drawn anew for that";
+        return {};
+    }
     text.resize(std::min(text.size(), text.find('\n')));
     return text;
 }

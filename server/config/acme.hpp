@@ -15,8 +15,9 @@ inline constexpr std::size_t longest_acme_domain = 64; // it is the subject's co
 
 // The file that a drawn name is kept in.
 std::string drawn_domain_file(const acme&);
-// What it holds, of whichever label; empty if there is none. Blocks on the file.
-std::string read_drawn_domain(const acme&);
+// What it holds, of whichever label; empty if there is no such file. Where it cannot be read, `wrong` says so: to draw
+// another would end the name that clients use. Blocks on the file.
+std::string read_drawn_domain(const acme&, std::string& wrong);
 // Whether `domain` is the label and suffix of `from` with six characters between.
 bool is_drawn_from(std::string_view domain, const acme& from);
 

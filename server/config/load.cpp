@@ -70,8 +70,10 @@ void settle_acme(settings& made, document& in) {
     if (!made.acme || made.acme->state_dir.empty()) return;
     auto& acme = *made.acme;
     if (acme.leaf_domain_label && acme.domain_suffix) {
-        const auto drawn = read_drawn_domain(acme);
-        if (is_drawn_from(drawn, acme)) acme.domain = drawn;
+        std::string wrong;
+        const auto drawn = read_drawn_domain(acme, wrong);
+        if (!wrong.empty()) in.refuse("/acme/state_dir", std::move(wrong));
+        (is_drawn_from(drawn, acme) ? acme.domain : acme.other_domain) = drawn;
         if (const auto& label = *acme.leaf_domain_label;
             label.size() > drawn_characters && drawn == label + '.' + *acme.domain_suffix)
             in.refuse("/acme/leafDomainLabel", "\"" + label +
@@ -134,8 +136,8 @@ bool has_service(const document& in, const std::string& name) {
     return given != in.root().end() && given->is_object() && given->contains(name);
 }
 
-// One that yields does so to the same key, and a place for the pair to its other form, to a provider that issues one, or
-// to no TLS.
+// One that yields does so to the same key, and a place for the pair to its other form, to a provider that issues one,
+// or to no TLS.
 bool has_room_for(const override_setting& each, const document& tree) {
     if (!each.yields) return true;
     if (tree.gives(each.key)) return false;

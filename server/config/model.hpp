@@ -117,6 +117,7 @@ struct acme {
     std::string state_dir;                         // absolute; account, certificates, the drawn name
     std::optional<std::string> ca_file;            // absolute; what the directory has to prove; null: the system's
     std::string domain = {};                       // what is ordered; empty: not drawn yet
+    std::string other_domain = {};                 // drawn and kept, of another label or suffix: nothing starts by it
 
     std::string challenges() const { return webroot ? *webroot : state_dir + "/webroot"; }
 

@@ -63,10 +63,13 @@ void judge_certificate(const json& one, list& found) {
 void judge_acme(const json& status, list& found) {
     const auto acme = status.value("acme", json::object());
     const auto domain = acme.value("domain", "?"), error = acme.value("last_error", "");
-    const auto next = "; the next attempt is at " + acme.value("next_attempt", "?");
+    const auto when = acme.value("next_attempt", "");
+    const auto next = when.empty() ? "" : "; the next attempt is at " + when;
     if (!has_certificate(status))
         found.bad("HTTPS is closed: no certificate for " + domain + " has been issued yet" +
                   (error.empty() ? "" : ": " + error + next));
+    else if (acme.value("state", "") == "runner_gone")
+        found.bad("No certificate for " + domain + " can be ordered: " + error);
     else if (!error.empty())
         found.warn("The certificate for " + domain + " is not renewed: " + error + next);
 }

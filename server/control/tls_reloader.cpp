@@ -294,7 +294,8 @@ base::task<> tls_reloader::read(std::shared_ptr<pair> one, bool insist) {
     const auto seen = co_await files_.run(where_, one->lane, read_limit, std::move(look));
     if (!in_force(one)) co_return; // another configuration came meanwhile
     if (!seen) co_return give_up(*one);
-    const bool again = insist && !one->unit.past().last_succeeded;
+    // What an awaited pair lacked may lie outside of its content, such as the date.
+    const bool again = insist && (!one->unit.past().last_succeeded || !one->value);
     if (!one->unit.worth_reading(*seen, steady_clock::now()) && !again) co_return;
 
     auto load = [files = one->files, refuse = refuse_expired_, file = config_file_] {

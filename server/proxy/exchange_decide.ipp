@@ -54,7 +54,10 @@ result<void> exchange<Stream>::decide() {
     identity_.trace = core_.identifiers.continue_trace(head.traceparent);
     request_body_ = http::body_decoder(head.body);
     client_.in.consume(now_.head_size); // its bytes stay where they are until the next read
-    if (!admits_client(head)) {
+    const bool admitted = admits_client(head);
+    // Wherever a provider asks from, which it does not tell; what it learns is that the name is ours.
+    if (!Stream::is_tls && asks_for_challenge(head)) return {};
+    if (!admitted) {
         now_.client_keeps_alive = false;
         return fail(fault::forbidden, "The client's address is not allowed here");
     }
@@ -71,7 +74,6 @@ result<void> exchange<Stream>::decide() {
         now_.status = 200;
         return {};
     }
-    if (!Stream::is_tls && asks_for_challenge(head)) return {};
     if (core_.traces != nullptr) begin_trace();
     now_.service = snapshot_->named_by(head);
     if (now_.service != nullptr) {

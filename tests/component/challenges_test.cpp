@@ -40,6 +40,19 @@ TEST_CASE("a challenge is answered with what its file holds, before TLS is asked
     }
 }
 
+TEST_CASE("whoever asks for one is answered, others are kept out by their address") {
+    const auto by_nobody = [](config::settings& s) {
+        by_acme(s);
+        s.limits.deny = {{*base::parse_ip("127.0.0.0"), 8}};
+    };
+    one_replica world(over::tls, always(""), by_nobody);
+    const auto client = connect(world.proxy);
+    client->send(get(path));
+    world.proxy.answer(world.proxy.next_challenge(), token + ".x");
+    CHECK(client->read_reply().status() == 200);
+    check_fault(connect(world.proxy)->ask(get("/")), 403, "forbidden", "client");
+}
+
 TEST_CASE("one that nobody has put there is not found, and the connection goes on") {
     one_replica world(over::tls, always(""), by_acme);
     const auto client = connect(world.proxy);

@@ -70,6 +70,13 @@ def test_what_cannot_become_good_by_itself_is_not_started_again():
     assert service["Restart"] == ["on-failure"] and service["RestartPreventExitStatus"] == ["2"]
 
 
+def test_the_state_dir_that_the_page_names_is_the_service_s_own():
+    service = settings_of("scoregate.service")["Service"]
+    example = re.search(r'"state_dir": "([^"]+)"', (ROOT / "docs/acme.md").read_text()).group(1)
+    assert pathlib.Path(example).is_relative_to(f"/var/lib/{service['StateDirectory'][0]}")
+    assert service["StateDirectoryMode"] == ["0700"]
+
+
 def test_the_page_names_the_ports_that_systemd_holds():
     page = (ROOT / "docs/operations.md").read_text()
     https, http = settings_of("scoregate.socket")["Socket"]["ListenStream"]

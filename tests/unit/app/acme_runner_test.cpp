@@ -7,6 +7,10 @@
 #include <catch2/catch.hpp>
 
 #include <filesystem>
+#include <future>
+#include <set>
+#include <utility>
+#include <vector>
 
 using namespace scoregate;
 using namespace scoregate::app;
@@ -59,7 +63,62 @@ TEST_CASE("names are drawn from all there are, and kept") {
     CHECK(config::is_drawn_from(from.domain, from));
     CHECK(draw_domain(from) != from.domain);
     CHECK_FALSE(keep_domain(from));
-    CHECK(config::read_drawn_domain(from) == from.domain);
+    std::string wrong;
+    CHECK(config::read_drawn_domain(from, wrong) == from.domain);
+    CHECK(wrong.empty());
+}
+
+TEST_CASE("of those that start at the same time one draws, and all have its name") {
+    const tests::temporary_folder folder;
+    auto from = named();
+    from.state_dir = folder / "state";
+    std::vector<std::future<std::pair<bool, std::string>>> starts;
+    for (int i = 0; i < 4; ++i)
+        starts.push_back(std::async(std::launch::async, [from]() mutable {
+            const auto drawn = settle_domain(from);
+            return std::pair(drawn && *drawn, from.domain);
+        }));
+    std::size_t drawn = 0;
+    std::set<std::string> names;
+    for (auto& each : starts) {
+        const auto [here, name] = each.get();
+        drawn += here ? 1 : 0;
+        names.insert(name);
+    }
+    CHECK(drawn == 1);
+    CHECK(names.size() == 1);
+    CHECK(config::is_drawn_from(*names.begin(), from));
+}
+
+TEST_CASE("a name that is kept is never drawn over: neither one that cannot be read nor one of another label") {
+    const tests::temporary_folder folder;
+    auto from = named();
+    from.state_dir = folder / "state";
+    REQUIRE(settle_domain(from).has_value());
+    const auto kept = from.domain;
+    auto other = named();
+    other.state_dir = from.state_dir;
+    other.leaf_domain_label = "fabrikam";
+    const auto refused = settle_domain(other);
+    REQUIRE(refused.has_error());
+    CHECK_THAT(refused.error(), Catch::Contains(kept) && Catch::Contains("--overwrite-existing-domain"));
+    std::string wrong;
+    CHECK(config::read_drawn_domain(from, wrong) == kept);
+
+    std::filesystem::remove(config::drawn_domain_file(from));
+    std::filesystem::create_directory(config::drawn_domain_file(from)); // root too cannot read that as a file
+    const auto unread = settle_domain(from);
+    REQUIRE(unread.has_error());
+    CHECK_THAT(unread.error(), Catch::Contains("cannot be read"));
+}
+
+TEST_CASE("what is there of a path is the nearest folder that is") {
+    const tests::temporary_folder folder;
+    const auto there = std::filesystem::path(folder / "").parent_path().string();
+    CHECK(there_of(folder / "a/b/c") == there);
+    REQUIRE(std::filesystem::create_directories(folder / "a/b"));
+    CHECK(there_of(folder / "a/b/c") == folder / "a/b");
+    CHECK(there_of(folder / "a/b") == folder / "a/b");
 }
 
 TEST_CASE("the state is this user's alone, challenges are for all") {

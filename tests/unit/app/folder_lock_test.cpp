@@ -1,12 +1,16 @@
 #include "app/folder_lock.hpp"
 
+#include "app/descriptor.hpp"
 #include "support/certificates.hpp"
 
 #include <catch2/catch.hpp>
 
+#include <array>
+#include <fcntl.h>
 #include <future>
 #include <optional>
 #include <stdexcept>
+#include <unistd.h>
 
 using namespace scoregate;
 using app::folder_lock;
@@ -28,6 +32,16 @@ TEST_CASE("who is patient gets the lock when it is free") {
     CHECK(second.wait_for(100ms) == std::future_status::timeout);
     first.reset();
     CHECK_NOTHROW(second.get());
+}
+
+TEST_CASE("who is told to end waits no longer") {
+    tests::pem_directory folder;
+    const folder_lock first(folder.path(), 0ms);
+    std::array<int, 2> ends{};
+    REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
+    const app::descriptor told(ends[0]);
+    ::close(ends[1]);
+    CHECK_THROWS_WITH(folder_lock(folder.path(), 10min, told.number()), Catch::Contains("told to end"));
 }
 
 TEST_CASE("a folder that cannot be locked stops nobody") {

@@ -85,6 +85,17 @@ TEST_CASE("who does not listen to SIGTERM is killed") {
     CHECK(done.wrong == "was told to end");
 }
 
+TEST_CASE("who talks without end takes too long all the same, whether or not it listens to SIGTERM") {
+    CHECK(run_one(script("while :; do echo on; done"), 1s).wrong == "took longer than 1 s");
+    CHECK(run_one(script("trap '' TERM; while :; do echo on; done"), 1s).wrong == "took longer than 1 s");
+}
+
+TEST_CASE("who has closed its output and goes on is not waited for without end") {
+    const auto done = run_one(script("echo last; exec >&- 2>&-; exec sleep 3600"));
+    CHECK(done.lines == texts{"last"});
+    CHECK(done.wrong == "was killed: Killed");
+}
+
 TEST_CASE("a program is looked for in PATH") {
     CHECK(is_installed("sh"));
     CHECK_FALSE(is_installed("no-such-program-here"));

@@ -110,17 +110,26 @@ TEST_CASE("a name is drawn once: what is kept is the name") {
     auto made = file.load().value.value();
     CHECK(made.acme->domain.empty());
     CHECK(made.certificates.empty());
+    CHECK(made.acme->other_domain.empty());
     for (const auto* const other : {"", "other", "contoso.models.test", "contosoAB12cd.models.test",
                                     "contosoab12c.models.test", "contosoab12cd.models.test.evil"}) {
         draw(file, other);
         CAPTURE(other);
-        CHECK(file.load().value.value().acme->domain.empty());
+        made = file.load().value.value();
+        CHECK(made.acme->domain.empty());
+        CHECK(made.acme->other_domain == other); // which no start draws over
     }
     draw(file, "contosoab12cd.models.test");
     made = file.load().value.value();
     CHECK(made.acme->domain == "contosoab12cd.models.test");
     REQUIRE(made.certificates.size() == 1);
     CHECK(made.certificates[0].cname == "contosoab12cd.models.test");
+}
+
+TEST_CASE("a name that is kept and cannot be read is told, and not taken for none") {
+    const written file{with_label().dump()};
+    std::filesystem::create_directories(file.folder() / "state/domain"); // root too cannot read that as a file
+    CHECK(pointers(file.load().problems) == "/acme/state_dir\n");
 }
 
 TEST_CASE("the name as it was drawn is no label") {

@@ -120,6 +120,11 @@ TEST_CASE("a certificate from a provider that is not there, or is not renewed") 
     status["acme"]["certificate"] = true;
     CHECK(only(status) == "warning: The certificate for a.b is not renewed: lego ended with status 1; the next attempt "
                           "is at 2030-01-01T00:00:00Z");
-    status["acme"].erase("last_error");
+    auto& acme = status["acme"];
+    acme["state"] = "runner_gone";
+    acme.erase("next_attempt");
+    CHECK(only(status) == "bad: No certificate for a.b can be ordered: lego ended with status 1");
+    acme["state"] = "issued";
+    acme.erase("last_error");
     CHECK(findings_of(status, json::object()).empty());
 }

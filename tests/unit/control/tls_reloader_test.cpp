@@ -101,6 +101,31 @@ TEST_CASE("a renewed pair is served, unchanged content is not a reload") {
     CHECK(at.reload.pairs().at(0)->value->serial() == serial(1));
 }
 
+TEST_CASE("an awaited pair that was no good is looked at again by who insists, the same bytes too") {
+    fixture at;
+    at.adopt({});
+    using std::chrono::system_clock;
+    tests::identity_terms terms;
+    terms.not_before = system_clock::now() - 48h;
+    terms.not_after = system_clock::now() - 24h;
+    const auto expired = tests::make_hierarchy(terms);
+    tests::pem_directory other;
+    auto awaited = other.write_pair(expired.certificate_pem(), expired.key_pem(), "www.contoso.com");
+    awaited.awaited = true;
+    auto next = at.settings({awaited});
+    next.refuse_expired = true;
+    auto found = run(at.io, at.reload.prepare(next));
+    REQUIRE(found.problems.empty());
+    at.reload.adopt(std::move(found), next);
+    REQUIRE(at.reload.awaits_issue());
+    next.refuse_expired = false; // as when the clock is set right
+    at.reload.adopt(run(at.io, at.reload.prepare(next)), next);
+    CHECK(at.look().empty());
+    CHECK(at.reload.awaits_issue());
+    CHECK(at.problems_after(at.reload.look(true)).empty());
+    CHECK_FALSE(at.reload.awaits_issue());
+}
+
 TEST_CASE("a pair that does not match for a moment is waited out") {
     fixture at;
     at.write(1, 0);
