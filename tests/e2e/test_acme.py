@@ -2,8 +2,13 @@
 import concurrent.futures
 import datetime
 import json
+import os
+import pathlib
 import re
+import shutil
+import socket
 import subprocess
+import tempfile
 import threading
 import types
 
@@ -30,25 +35,34 @@ def world(tmp_path, ecdsa, echoing):
             one.pebble = Pebble(tmp_path, ecdsa, http_port, dns, lifetime)
             return one.pebble
 
-        def settings(label=None, **more):
+        def settings(label=None, top={}, **more):
             drawn = {"leafDomainLabel": label, "domainSuffix": SUFFIX} if label else {}
             acme = {"directory": one.pebble.directory, "contact": "ops@contoso.test", "state_dir": "acme",
                     "ca_file": str(ecdsa.ca), **drawn, **more}
             made = configuration({"echo": service(echoing.url)}, None, acme=acme, dns={"servers": [dns.server]})
             made["listen"]["http"] = [f"127.0.0.1:{http_port}"]
-            return made if label else {**made, "sslCname": NAME}
+            return (made if label else {**made, "sslCname": NAME}) | top
 
-        def start(**more):
-            gate = Scoregate(tmp_path, settings(**more))
+        def start(*, arguments=(), **more):
+            gate = Scoregate(tmp_path, settings(**more), arguments=arguments)
             one.gates.append(gate)
             return gate
 
         def wait_issued(gate):
             wait_until(lambda: gate.ask_admin("/readyz").status == 200, timeout=ORDER)
+            # Ready is said before the order is told of, and before the port accepts.
+            wait_until(lambda: gate.status()["acme"]["state"] == "issued")
+            wait_until(lambda: not gate.refuses_connections(gate.https))
             gate.ca = one.pebble.write_root(tmp_path / "root.pem")
             return gate
 
-        one.provider, one.settings, one.start, one.wait_issued = provider, settings, start, wait_issued
+        def put(pair):
+            """In the place of an issued one."""
+            (one.state / NAME).mkdir(parents=True)
+            shutil.copy(pair.certificate, one.state / NAME / "cert.pem")
+            shutil.copy(pair.key, one.state / NAME / "key.pem")
+
+        one.provider, one.settings, one.start, one.wait_issued, one.put = provider, settings, start, wait_issued, put
         yield one
         for gate in one.gates:
             gate.stop()
@@ -111,7 +125,6 @@ def test_https_stays_closed_until_one_is_issued(world):
         assert (done.returncode, "issued: serial" in done.stdout) == (0, True), done.stderr
         world.wait_issued(gate)
         assert scored(gate, NAME) == 200
-        wait_until(lambda: gate.status()["acme"]["state"] == "issued")
         assert "last_error" not in gate.status()["acme"]
 
 
@@ -181,8 +194,28 @@ def test_overwrite_needs_a_name_that_was_drawn(world):
     assert done.returncode == 2 and "leafDomainLabel" in done.stderr
 
 
+def test_one_that_is_due_is_renewed_by_itself(world, authority):
+    world.put(authority.issue(NAME, days=(-60, 10)))
+    with world.provider():
+        gate = world.start()
+        gate.stderr.wait_for(r"listening https")  # with what is there
+        gate.stderr.wait_for(rf"acme: issued: serial [0-9A-F]+ for {NAME}", timeout=ORDER)
+        world.wait_issued(gate)
+        assert scored(gate, NAME) == 200
+        assert gate.metric("scoregate_acme_orders_total", result="success") == 1
+
+
+def test_one_that_has_expired_is_renewed_by_hand_too(world, authority):
+    world.put(authority.issue(NAME, days=(-60, -1)))
+    world.provider()  # not started
+    file = world.folder / "scoregate.json"
+    file.write_text(json.dumps(world.settings()))
+    done = run("cert", "renew", "--config", file)
+    assert done.returncode == 1 and f"no certificate for {NAME}: lego ended" in done.stderr
+
+
 def test_renewal_under_load_loses_nothing(world):
-    with world.provider(lifetime=45):  # renewed when a third of it is left
+    with world.provider():
         gate = world.wait_issued(world.start())
         first = served(gate)
         enough = threading.Event()
@@ -200,14 +233,14 @@ def test_renewal_under_load_loses_nothing(world):
         with concurrent.futures.ThreadPoolExecutor(4) as clients:
             running = [clients.submit(load, each) for each in range(4)]
             try:
-                wait_until(lambda: served(gate) != first or any(each.done() for each in running), timeout=ORDER)
+                assert run("cert", "renew", "--force", "--config", gate.file).returncode == 0
+                wait_until(lambda: served(gate) != first or any(each.done() for each in running))
                 new = served(gate)
                 assert scored(gate, NAME) == 200
             finally:
                 enough.set()
             assert all(each.result() > 0 for each in running)
         assert new[0] == NAME and new != first
-        assert gate.metric("scoregate_acme_orders_total", result="success") == 2
         assert gate.metric("scoregate_acme_orders_total", result="failure") == 0
 
 
@@ -282,3 +315,110 @@ def test_dns_check(world):
     (world.state / "domain").write_text(f"contosoab12cd.{SUFFIX}\n")
     file.write_text(json.dumps(world.settings(label="contoso")))
     assert check("127.0.0.1") == (0, f"contosoab12cd.{SUFFIX}: match: 127.0.0.1\n")
+
+
+# -- who it runs as, and how it ends
+
+@pytest.fixture
+def open_folder():
+    """Where other users may look; pytest's own folders are closed to them."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="scoregate-e2e-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_orders_and_owns_what_is_issued(world, open_folder, ecdsa):
+    state = open_folder / "acme"
+    state.mkdir()
+    shutil.chown(state, "nobody")
+    shutil.copy(ecdsa.ca, open_folder / "ca.pem")
+    here = {"state_dir": str(state), "ca_file": str(open_folder / "ca.pem")}
+    with world.provider():
+        gate = world.wait_issued(world.start(top={"user": "nobody"}, **here))
+        assert scored(gate, NAME) == 200
+        # By hand as root, be the user in the configuration or that of a unit: what is made is that user's all the same.
+        plain = world.folder / "plain.json"
+        plain.write_text(json.dumps(world.settings(**here)))
+        for file in [gate.file, plain]:
+            serial = served(gate)[1]
+            done = run("cert", "renew", "--force", "--config", file)
+            assert done.returncode == 0, done.stderr
+            wait_until(lambda: served(gate)[1] != serial)
+            assert {each.owner() for each in state.rglob("*")} == {"nobody"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_state_that_its_user_cannot_write_to_is_refused(world, open_folder):
+    world.provider()
+    file = world.folder / "scoregate.json"
+    file.write_text(json.dumps(world.settings(top={"user": "nobody"}, state_dir=str(open_folder / "not/there/yet"))))
+    done = run("check", "--config", file)
+    assert done.returncode == 2 and f"/acme/state_dir: {open_folder} cannot be written to" in done.stderr, done.stderr
+    assert "by user nobody" in done.stderr
+
+
+def test_the_name_of_another_label_is_not_drawn_over(world):
+    world.provider()
+    world.state.mkdir()
+    kept = world.state / "domain"
+    kept.write_text(f"fabrikamab12cd.{SUFFIX}\n")
+    file = world.folder / "scoregate.json"
+    file.write_text(json.dumps(world.settings(label="contoso")))
+    for words in [["check"], ["serve"], ["cert", "auto"], ["cert", "renew"]]:
+        done = run(*words, "--config", file)
+        assert done.returncode == 2 and "--overwrite-existing-domain" in done.stderr, (words, done.stderr)
+    assert kept.read_text() == f"fabrikamab12cd.{SUFFIX}\n"
+
+
+def test_the_end_during_an_order_ends_the_order(world):
+    world.provider()
+    with socket.create_server(("127.0.0.1", 0)) as hanging:  # takes a connection, and says nothing
+        hanging.settimeout(ORDER)
+        gate = world.start(directory=f"https://127.0.0.1:{hanging.getsockname()[1]}/dir")
+        client, _ = hanging.accept()
+        with client:
+            client.settimeout(ORDER)
+            wait_until(lambda: gate.status()["acme"]["state"] == "ordering")
+            gate.stop()
+            world.gates.remove(gate)
+            while client.recv(4096):  # until the client is no more
+                pass
+        assert "drained" in gate.stderr.text
+
+
+def test_a_runner_that_has_ended_is_told(world):
+    world.provider()
+    gate = world.start()
+    wait_until(lambda: gate.ask_admin("/healthz").status == 200)
+    children = pathlib.Path(f"/proc/{gate.pid}/task/{gate.pid}/children")
+    runner, = children.read_text().split()
+    os.kill(int(runner), 9)
+    wait_until(lambda: gate.status()["acme"]["state"] == "runner_gone")
+    gate.stderr.wait_for("acme: the process that runs the ACME client has ended: restart")
+    wait_until(lambda: children.read_text() == "")
+    health = gate.ask_admin("/history").json["health"]
+    assert any("HTTPS is closed" in each["text"] and "has ended" in each["text"] for each in health["findings"])
+
+
+def test_a_hand_over_never_closes_https(world, ecdsa, echoing, authority):
+    world.provider()
+    control = ["--takeover", str(world.folder / "control")]
+    own = configuration({"echo": service(echoing.url)}, ecdsa)
+    (world.folder / "before").mkdir()
+    before = Scoregate(world.folder / "before", own, ecdsa, arguments=control)
+    world.gates.append(before)
+    before.wait_ready()
+    after = world.start(arguments=control, top={"listen": own["listen"]})
+    assert after.wait() == 1
+    after.stderr.wait_for(f"serves HTTPS, which this one would close until a certificate for {NAME} has been issued")
+    assert before.request("POST", "/api/v1/service/echo/score", b"{}").status == 200
+    # With one in place it is an upgrade as any other.
+    pair = authority.issue(NAME)
+    shutil.rmtree(world.state, ignore_errors=True)
+    world.put(pair)
+    again = world.start(arguments=control, top={"listen": own["listen"]})
+    again.stderr.wait_for("took over")
+    again.ca = pair.ca
+    assert scored(again, NAME) == 200

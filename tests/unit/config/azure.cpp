@@ -134,6 +134,18 @@ TEST_CASE("settings of Azure's deployment are refused with where they go") {
     CHECK_THAT(lines(result.problems)[0], Catch::StartsWith(expected));
 }
 
+TEST_CASE("every setting of Azure's that belongs elsewhere is refused with its advice") {
+    const written file{valid().dump()};
+    for (const auto& each : azure_settings()) {
+        if (each.is != azure_setting::meaning::elsewhere) continue;
+        const std::string name{each.name};
+        CAPTURE(name);
+        const auto result = file.load_with({name + "=x"});
+        CHECK_FALSE(result.value);
+        CHECK(lines(result.problems) == texts{"--set " + name + ": /" + name + ": " + std::string{each.advice}});
+    }
+}
+
 TEST_CASE("what Azure has as a setting and scoregate as a command is refused with that command") {
     struct row {
         const char* word;
