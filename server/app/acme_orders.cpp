@@ -36,7 +36,7 @@ base::task<> acme_orders::run() {
     for (;;) {
         if (failures_ != 0 && !is_due(around_.in_force(), from_)) forget_failures(); // somebody has ordered by hand
         notice_end_of_runner();
-        if (!runner_gone_ && around_.wanted() && system_clock::now() >= next_attempt()) co_await attempt();
+        if (around_.wanted() && system_clock::now() >= next_attempt()) co_await attempt();
         timer_.expires_after(between_looks);
         co_await timer_.async_wait(base::awaited);
     }
@@ -62,7 +62,7 @@ base::task<> acme_orders::attempt() {
     telemetry::log().info("acme: issued: serial {} for {}", result.said, from_.domain);
 }
 
-// A confined process cannot start it anew.
+// A confined process cannot start it anew. What is due is attempted all the same, so that failures are counted.
 void acme_orders::notice_end_of_runner() {
     if (!runner_->gone() || std::exchange(runner_gone_, true)) return;
     telemetry::log().error("acme: {}; until then no certificate is ordered", acme_runner::gone_sentence);

@@ -343,6 +343,7 @@ def test_another_user_orders_and_owns_what_is_issued(world, open_folder, ecdsa):
         plain.write_text(json.dumps(world.settings(**here)))
         for file in [gate.file, plain]:
             serial = served(gate)[1]
+            shutil.rmtree(state / "lego")  # to be made anew, and not as root's
             done = run("cert", "renew", "--force", "--config", file)
             assert done.returncode == 0, done.stderr
             wait_until(lambda: served(gate)[1] != serial)

@@ -2,13 +2,19 @@
 
 #include "app/acme_order.hpp"
 #include "config/acme.hpp"
+#include "support/certificates.hpp"
 #include "support/temporary_folder.hpp"
 
 #include <catch2/catch.hpp>
 
+#include <array>
+#include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <future>
 #include <set>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -134,6 +140,38 @@ TEST_CASE("the state is this user's alone, challenges are for all") {
     CHECK((fs::status(from.state_dir).permissions() & others) == fs::perms::none);
     CHECK((fs::status(folder / "state/a.test").permissions() & others) == fs::perms::none);
     CHECK((fs::status(*from.webroot).permissions() & fs::perms::others_exec) != fs::perms::none);
+}
+
+TEST_CASE("a runner that has ended is noticed without an order") {
+    base::asio::io_context io{1};
+    std::array<int, 2> pair{};
+    REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) == 0);
+    acme_runner one(io.get_executor(), descriptor(pair[0]), 0);
+    CHECK_FALSE(one.gone());
+    ::close(pair[1]);
+    CHECK(one.gone());
+}
+
+TEST_CASE("where the certificate in place is not valid yet the clock is blamed, and nothing is ordered") {
+    namespace fs = std::filesystem;
+    const tests::temporary_folder folder;
+    auto from = named();
+    from.state_dir = folder / "state";
+    from.domain = "a.test";
+    REQUIRE_FALSE(make_folders(from));
+    tests::identity_terms terms;
+    terms.names = {from.domain};
+    terms.not_before = std::chrono::system_clock::now() + std::chrono::hours{1};
+    const auto to_come = tests::make_hierarchy(terms);
+    const auto place = config::pair_of(from);
+    std::ofstream(place.certificate) << to_come.certificate_pem();
+    std::ofstream(place.key) << to_come.key_pem();
+    fs::permissions(place.key, fs::perms::owner_read);
+    bool ran = false;
+    const auto done = order_certificate(from, urgency::when_due, -1, [&ran](std::string_view) { ran = true; });
+    CHECK(done.what == order_result::kind::failed);
+    CHECK_THAT(done.said, Catch::Contains("check this machine's clock"));
+    CHECK_FALSE(ran);
 }
 
 TEST_CASE("without a certificate an order is due") {

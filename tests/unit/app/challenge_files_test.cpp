@@ -28,8 +28,8 @@ struct fixture {
         REQUIRE(answers.size() == many);
     }
 
+    base::gate tasks; // ends last: a task that is under way at the end of a test leaves it
     base::asio::io_context io{1};
-    base::gate tasks;
     std::map<std::uint64_t, std::optional<std::string>> answers;
     base::background background;
     challenge_files challenges;
