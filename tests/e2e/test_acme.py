@@ -108,6 +108,8 @@ def test_https_stays_closed_until_one_is_issued(world):
     gate.stderr.wait_for("HTTPS stays closed, and scoregate not ready")
     ready = gate.ask_admin("/readyz")
     assert (ready.status, ready.body) == (503, b"not ready: no certificate has been issued yet\n")
+    probe = run("health", "--admin", gate.admin_url)
+    assert probe.returncode == 1 and probe.stderr.endswith("GET /readyz: no certificate has been issued yet\n"), probe.stderr
     assert "listening https" not in gate.stderr.text
     said = gate.status()
     assert said["certificates"] == [] and said["acme"]["state"] == "failing" and said["acme"]["failures"] == 1
@@ -273,6 +275,10 @@ def test_nothing_to_renew_yet(world):
     file.write_text(json.dumps(world.settings()))
     done = run("cert", "renew", "--config", file)
     assert done.returncode == 2 and "cert auto" in done.stderr
+    file.write_text(json.dumps(world.settings(top={"allowInsecureConnections": True})))
+    for words in [["auto"], ["renew", "--force"]]:
+        done = run("cert", *words, "--config", file)
+        assert done.returncode == 2 and "allowInsecureConnections" in done.stderr, done.stderr
 
 
 def test_a_label_beside_own_certificates_is_refused(world, ecdsa):
