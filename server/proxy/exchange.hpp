@@ -77,7 +77,8 @@ private:
     using clock = std::chrono::steady_clock;
     // The system of a client that reads slowly takes a lump now and then, as its buffer has room, and nothing between:
     // so much of a lump counts for the time after it.
-    static constexpr std::uint64_t most_ahead = 131072;
+    static constexpr std::uint64_t most_ahead = 524288;
+    static constexpr std::uint64_t first_ahead = 16384; // a network may be away for a while at the beginning
 
     // The request (exchange.cpp).
     void begin();
@@ -211,7 +212,7 @@ private:
     std::optional<base::tick_timer> watch_ended_;      // cancelled when the watch has ended
 
     // How replies are taken, one after another: who pipelines is no faster for it.
-    pace reply_pace_{most_ahead};
+    pace reply_pace_{most_ahead, first_ahead};
     std::uint64_t taken_ = 0;                // by the client's system, when last looked at
     clock::time_point looked_at_, moved_at_; // then; and when it had last taken something
     const char* too_slow_by_ = nullptr;      // which limit, once the client has been given up

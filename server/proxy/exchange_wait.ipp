@@ -58,7 +58,7 @@ void exchange<Stream>::end_wait_for_reader() {
 template <class Stream>
 bool exchange<Stream>::look_at_reader() {
     const auto at = clock::now();
-    const auto taken = client_.stream.taken();
+    const auto taken = std::max(client_.stream.taken(), taken_); // what is on its way may not be counted as sent yet
     const auto more = taken - taken_;
     reply_pace_.add(more, at - looked_at_);
     looked_at_ = at;
@@ -111,7 +111,8 @@ task<result<void>> exchange<Stream>::send_rest_to_client(std::string_view rest, 
         end_wait_for_reader();
     }
     const auto why = ec ? client_failure(too_slow_by_ != nullptr ? too_slow_by_ : body_paused) : failure{};
-    if (writing_.fired()) forsake_client();
+    // Not when the rest went after all, as the time was up.
+    if (ec && (writing_.fired() || total_.fired())) forsake_client();
     writing_.disarm();
     if (ec) co_return why;
     co_return result<void>{};

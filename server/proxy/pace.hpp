@@ -14,8 +14,9 @@ public:
     static constexpr std::chrono::seconds window{10};
 
     pace() = default;
-    // What has moved beyond the rate counts for the windows after it, up to so many bytes.
-    explicit pace(std::uint64_t most_ahead) : most_ahead_(most_ahead) {}
+    // What has moved beyond the rate counts for the windows after it, up to `most_ahead` bytes; as if `ahead` had
+    // already.
+    pace(std::uint64_t most_ahead, std::uint64_t ahead) : most_ahead_(most_ahead), bytes_(ahead) {}
 
     // So many bytes have moved; for so long they were waited for.
     void add(std::uint64_t bytes, duration waited) {

@@ -33,7 +33,7 @@ TEST_CASE("each window stands for itself, a longer one by its length") {
 }
 
 TEST_CASE("what has moved beyond the rate counts later, as far as it may") {
-    pace one(30'000);
+    pace one(30'000, 0);
     one.add(1'000'000, 10s);
     CHECK_FALSE(one.too_slow(1000));
     for (int i = 0; i < 3; ++i) {
@@ -65,4 +65,12 @@ TEST_CASE("what is left of a window is never too short to end it") {
     CHECK(one.left() == 0s);
     CHECK(one.too_slow(1));
     CHECK(one.left() == 10s);
+}
+
+TEST_CASE("it may begin ahead of its rate") {
+    pace one(30'000, 15'000);
+    one.add(0, pace::window);
+    CHECK_FALSE(one.too_slow(1000));
+    one.add(0, pace::window);
+    CHECK(one.too_slow(1000)); // 5,000 of 10,000 were left
 }
