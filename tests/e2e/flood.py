@@ -38,7 +38,7 @@ class Flood(Process):
 
     def wait_ended(self):
         """Until the server has closed them all."""
-        self.stdout.wait_for("ended", timeout=30)
+        self.stdout.wait_for("ended", timeout=60)
 
 
 def flooded_service(replica):
