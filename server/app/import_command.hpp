@@ -16,8 +16,9 @@ struct import_options {
     azureml::order order;                                       // but for the texts of the files
 };
 
-// Problems and notes go to stderr. The exit code: 0 it is written; 1 it could not be written; 2 something in the files
-// or the options has to be corrected, and nothing was written.
+// Problems, of each file at most azureml::most_problems_of_a_file, and notes go to stderr. The exit code: 0 it is
+// written; 1 it could not be written; 2 something in the files or the options has to be corrected, and nothing was
+// written.
 int import_azureml(import_options);
 
 } // namespace scoregate::app

@@ -5,6 +5,7 @@
 #include "config/load.hpp"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 namespace scoregate::azureml {
@@ -127,10 +128,11 @@ private:
         if (own.empty() && whole_)
             problems().push_back(with(from.where, "has no deployment given: give each by "
                                                   "--deployment FILE"));
-        add_hosts(from, made);
+        const bool managed = is_managed(from, own);
+        add_hosts(from, managed, made);
         add_authentication(from, made);
         add_traffic(from, own, made);
-        if (from.managed) made["error_mapping"] = "managed";
+        if (managed) made["error_mapping"] = "managed";
         add_routes(own, made);
         auto& all = made["deployments"] = json::object();
         for (const auto* each : own) {
@@ -143,13 +145,23 @@ private:
         return made;
     }
 
-    void add_hosts(const endpoint& to, json& made) {
+    // By all that its files say. Where they say nothing it is managed: of Kubernetes Azure wants a compute.
+    bool is_managed(const endpoint& of, const std::vector<const deployment*>& own) {
+        auto runs_on = of.runs_on;
+        for (const auto* each : own) add_claim(runs_on, each->runs_on, made_.told);
+        if (runs_on.of == platform::unsaid)
+            notes().push_back(with(of.where, "is taken for a managed endpoint, because nothing says what it runs on: "
+                                             "error_mapping is managed; for one of Kubernetes add its compute"));
+        return runs_on.of != platform::kubernetes;
+    }
+
+    void add_hosts(const endpoint& to, bool managed, json& made) {
         for (auto& each : hosts_) {
             if (each.name.empty() ? endpoints_.size() != 1 : each.name != to.name) continue;
             each.used = true;
             made["hosts"].push_back(each.value);
         }
-        if (to.managed && !made.contains("hosts"))
+        if (managed && !made.contains("hosts"))
             notes().push_back(with(to.where, "was scored at the root of a host of Azure's; it is at /api/v1/endpoint/" +
                                                  to.name + "/score now: give --host " + to.name +
                                                  "=HOST for /score on a host of its own"));
@@ -167,6 +179,9 @@ private:
             return;
         }
         made["auth_mode"] = "aml_token";
+        if (of.auth_mode == "aad_token")
+            notes().push_back(with(of.auth_where, "is called aml_token here: tokens are checked alike, whoever signs "
+                                                  "them"));
         if (!order_.jwks_file || !order_.issuer) {
             problems().push_back(
                 with(of.auth_where, "wants tokens, and Azure's own name no service here: give --jwks FILE and --issuer "
@@ -247,7 +262,9 @@ private:
             each.used = true;
             made.push_back(each.value);
             std::string wrong;
-            if (!config::replica_form.parse(each.value, wrong))
+            if (const auto replica = config::replica_form.parse(each.value, wrong))
+                compare_port(of, each.word, *replica);
+            else
                 problems().push_back({"--replica " + each.word, "", wrong});
         }
         if (!made.empty()) return made;
@@ -259,12 +276,36 @@ private:
                                                     ", or --namespace for headless Services"));
             return made;
         }
-        const auto service = lower_case(of.endpoint + "-" + of.name);
+        const auto service = service_name(of);
         const auto url = "dns://" + service + "." + *order_.kubernetes_namespace + ".svc:" + std::to_string(of.port);
         made.push_back(url);
         notes().push_back(with(of.where, "finds its replicas at " + url + ": make a headless Service " + service +
-                                             " for its pods; docs/replicas.md"));
+                                             " for its pods; docs/replicas.md" +
+                                             (of.port_where.file.empty() ? "; where its container listens is not said, "
+                                                                           "so Azure's default is taken"
+                                                                         : "")));
         return made;
+    }
+
+    // The port of a URL is the operator's, so that it counts.
+    void compare_port(const deployment& of, const std::string& word, const config::replica& given) {
+        const bool has_port =
+            given.source == config::replica_source::host || given.source == config::replica_source::dns;
+        if (has_port && !of.port_where.file.empty() && given.port != of.port)
+            notes().push_back(with(of.port_where, "is " + std::to_string(of.port) + ", but --replica " + word +
+                                                      " leads to port " + std::to_string(given.port) +
+                                                      ", which counts"));
+    }
+
+    // The name of its headless Service. That of a-b and c is that of a and b-c, too, and Kubernetes knows small letters
+    // only: what would lead to the pods of another is refused.
+    std::string service_name(const deployment& of) {
+        auto name = lower_case(of.endpoint + "-" + of.name);
+        const auto [first, fresh] = headless_.emplace(name, of.endpoint + "/" + of.name);
+        if (!fresh)
+            problems().push_back(with(of.where, "would share the headless Service " + name + " with " + first->second +
+                                                    ": give --replica for one of them"));
+        return name;
     }
 
     std::ptrdiff_t namesakes(const std::string& name) const {
@@ -311,6 +352,7 @@ private:
     std::vector<endpoint> endpoints_;
     std::vector<deployment> deployments_;
     std::vector<assignment> replicas_, hosts_;
+    std::map<std::string, std::string> headless_; // Services by name, each with the ENDPOINT/DEPLOYMENT that it is of
     bool whole_ = true; // every file gave a name; else what seems to be missing is in one that did not
 };
 

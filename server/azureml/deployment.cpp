@@ -72,6 +72,8 @@ void read_inference_config(fields& in, deployment& to) {
     std::int64_t port = to.port;
     in.mapping("scoring_route", [&](fields& route) {
         const auto* const path = read_route(route, config::replica_path_form, to.scoring_path, port);
+        if (const auto* const number = route.value("port"))
+            to.port_where = {place(route.file(), number->line), "/environment/inference_config/scoring_route/port", ""};
         if (path == nullptr) return;
         to.path_where = {place(route.file(), path->line), "/environment/inference_config/scoring_route/path", ""};
         if (to.scoring_path.find('*') != std::string::npos)
@@ -95,8 +97,8 @@ void read_environment(fields& in, deployment& to) {
     const auto* const given = in.value("environment");
     if (given == nullptr) return;
     if (given->is == node::kind::scalar)
-        return in.note(*given, "has no counterpart: " + std::string(replicas_do) + "; it is taken to listen on port " +
-                                   std::to_string(to.port) + " and to score at " + to.scoring_path);
+        return in.note(*given, "has no counterpart: " + std::string(replicas_do) + "; it is taken to score at " +
+                                   to.scoring_path);
     in.mapping("environment", [&](fields& inner) {
         inner.mapping("inference_config", [&](fields& config) { read_inference_config(config, to); });
         inner.finish(not_of_ours_in_environment);
@@ -118,6 +120,7 @@ deployment read_deployment(const source_file& file, report& out) {
         made.where = made.path_where = {place(file.name, name->line), "/name", ""};
     else
         in.refuse("has no name: write the deployment's, such as name: blue");
+    made.runs_on = read_platform(in, root, "type", true, out);
     in.formed("endpoint_name", config::name_form, made.endpoint);
     in.mapping("request_settings", [&](fields& inner) {
         carry(inner, request_settings_keys,

@@ -26,16 +26,13 @@ constexpr std::array not_of_ours{
     no_counterpart{"tags", "write them as comments"},
 };
 
-// Of schemas the file may name one, of Kubernetes it says so by its compute, too.
-bool is_managed(fields& in, const node& root) {
-    const auto* const schema = root.find("$schema");
-    const bool names_kubernetes = schema != nullptr && schema->text.find("kubernetes") != std::string::npos;
-    const bool names_managed = schema != nullptr && schema->text.find("managed") != std::string::npos;
+// Of Kubernetes a file says so by its compute, too. What Azure may yet call a kind binds nobody.
+claim read_claims(fields& in, const node& root, report& out) {
+    auto made = read_platform(in, root, "kind", false, out);
     const auto* const compute = root.find("compute");
-    const bool on_compute = compute != nullptr && compute->is != node::kind::nothing;
-    if (names_managed && on_compute)
-        in.refuse(*compute, "belongs to a Kubernetes endpoint, but $schema names a managed one: correct one of them");
-    return names_managed || !(names_kubernetes || on_compute);
+    if (compute != nullptr && compute->is != node::kind::nothing)
+        add_claim(made, {platform::kubernetes, {place(in.file(), compute->line), "/compute", ""}}, out);
+    return made;
 }
 
 std::vector<share> read_shares(fields& in, const source_file& file, const std::string& pointer, unsigned most) {
@@ -80,7 +77,7 @@ endpoint read_endpoint(const source_file& file, report& out) {
         made.where = {place(file.name, name->line), "/name", ""};
     else
         in.refuse("has no name: write the endpoint's, such as name: iris");
-    made.managed = is_managed(in, root);
+    made.runs_on = read_claims(in, root, out);
     made.auth_where = made.where;
     if (in.text("auth_mode", made.auth_mode)) {
         const auto& mode = *root.find("auth_mode");

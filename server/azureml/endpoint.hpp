@@ -1,7 +1,7 @@
 // An online endpoint of Azure ML (ManagedOnlineEndpoint, KubernetesOnlineEndpoint, schema v2) as its YAML says it.
 #pragma once
 
-#include "azureml/fields.hpp"
+#include "azureml/platform.hpp"
 
 #include <string>
 #include <utility>
@@ -19,7 +19,7 @@ struct share {
 struct endpoint {
     std::string name; // empty: there is none that could be used
     std::string auth_mode = "key";
-    bool managed = false;
+    claim runs_on;                 // as far as its own file says
     config::problem where;         // of its name, the message empty
     config::problem auth_where;    // of its auth_mode
     config::problem traffic_where; // of `traffic`

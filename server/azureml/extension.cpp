@@ -15,8 +15,13 @@ constexpr std::array taken{"allowInsecureConnections", "sslCertPemFile", "sslKey
 constexpr std::string_view service_does = "the Service before scoregate says it (type, annotations)";
 constexpr std::string_view pods_do = "the Deployment of scoregate's pods says it";
 constexpr std::string_view not_part = "it is no part of a front-end";
+constexpr std::string_view clusters = "Azure tells it of the cluster that the extension is in";
 constexpr std::array not_of_ours{
     no_counterpart{"clusterPurpose", "size scoregate by docs/capacity.md"},
+    no_counterpart{"clusterId", clusters},
+    no_counterpart{"cluster_name", clusters},
+    no_counterpart{"cluster_name_friendly", clusters},
+    no_counterpart{"domain", clusters},
     no_counterpart{"enableInference", "scoregate is there where it is started"},
     no_counterpart{"enableTraining", not_part},
     no_counterpart{"inferenceLoadBalancerHA", "run several scoregates behind one Service; docs/operations.md"},
@@ -27,11 +32,23 @@ constexpr std::array not_of_ours{
     no_counterpart{"installPromOp", "any Prometheus reads /metrics; docs/metrics.md"},
     no_counterpart{"installVolcano", not_part},
     no_counterpart{"internalLoadBalancerProvider", service_does},
+    no_counterpart{"jobSchedulerLocation", not_part},
+    no_counterpart{"location", clusters},
     no_counterpart{"logAnalyticsWS", "access_log goes to a file, stdout or syslog, from where any collector takes it"},
-    no_counterpart{"nodeSelector", pods_do},
     no_counterpart{"openshift", pods_do},
     no_counterpart{"privateEndpointILB", service_does},
     no_counterpart{"privateEndpointNodeport", service_does},
+    no_counterpart{"prometheus.prometheusSpec.externalLabels.cluster_name", "Prometheus names the cluster"},
+};
+// By what stands before the first dot. All but nodeSelector are added by Azure, and told by az k8s-extension show.
+constexpr std::array families{
+    no_counterpart{"azure_log_analytics",
+                   "access_log goes to a file, stdout or syslog, from where any collector takes it"},
+    no_counterpart{"nginxIngress", "it is the ingress of Azure's own, which scoregate does without"},
+    no_counterpart{"nodeSelector", pods_do},
+    no_counterpart{"relayserver", "scoregate talks to nobody at Azure"},
+    no_counterpart{"scoringFe", "it is the front-end that scoregate takes the place of"},
+    no_counterpart{"servicebus", "scoregate talks to nobody at Azure"},
 };
 
 struct setting {
@@ -40,9 +57,25 @@ struct setting {
 };
 using settings = std::map<std::string, setting, std::less<>>;
 
+bool is_taken(std::string_view key) { return std::find(taken.begin(), taken.end(), key) != taken.end(); }
+
+// Null if there is none of that name.
+const no_counterpart* not_ours(std::string_view key) {
+    const auto named = [](std::string_view name) { return [name](const auto& each) { return each.name == name; }; };
+    const auto* const whole = std::find_if(not_of_ours.begin(), not_of_ours.end(), named(key));
+    if (whole != not_of_ours.end()) return whole;
+    const auto* const family = std::find_if(families.begin(), families.end(), named(key.substr(0, key.find('.'))));
+    return family == families.end() ? nullptr : family;
+}
+
+// The tail of a line of base64 ends like a key without a value.
+bool is_padded(std::string_view key, std::string_view value) {
+    return value.find_first_not_of('=') == std::string_view::npos && !is_taken(key) && not_ours(key) == nullptr;
+}
+
 void take_word(std::string_view word, const std::string& origin, settings& to, report& out) {
     const auto equals = word.find('=');
-    if (equals == std::string_view::npos || equals == 0) {
+    if (equals == std::string_view::npos || equals == 0 || is_padded(word.substr(0, equals), word.substr(equals + 1))) {
         // Not repeated: half of it may be a secret.
         out.problems.push_back(
             {origin, "", "holds a word that is not KEY=VALUE: write it like sslCname=www.contoso.com"});
@@ -56,6 +89,13 @@ void take_word(std::string_view word, const std::string& origin, settings& to, r
     out.problems.push_back(std::move(where));
 }
 
+void take_unquoted(std::string_view word, const std::string& origin, settings& to, report& out) {
+    if (word.find_first_of("\"'") == std::string_view::npos) return take_word(word, origin, to, out);
+    // No shell reads the file, and what a quote encloses may be a secret.
+    out.problems.push_back(
+        {origin, "", "holds a word with a quote, which would be part of it: write it without quotes"});
+}
+
 // Words between blanks; # begins a comment where a word could, a \ at the end of a line means nothing.
 void read_words(const source_file& file, settings& to, report& out) {
     std::string_view rest = file.text;
@@ -67,7 +107,7 @@ void read_words(const source_file& file, settings& to, report& out) {
             if (text.empty() || text.front() == '#') break;
             const auto word = text.substr(0, text.find_first_of(" \t\r"));
             text.remove_prefix(word.size());
-            if (word != "\\") take_word(word, place(file.name, line), to, out);
+            if (word != "\\") take_unquoted(word, place(file.name, line), to, out);
         }
     }
 }
@@ -76,8 +116,7 @@ void read_settings(const source_file& file, settings& to, report& out) {
     const auto root = read_mapping(file, "settings in YAML or JSON, or KEY=VALUE words", out.problems);
     for (const auto& entry : root.items) {
         config::problem where{place(file.name, entry.line), config::child_pointer("", entry.name), ""};
-        const bool for_us = std::find(taken.begin(), taken.end(), entry.name) != taken.end();
-        if (for_us && entry.is != node::kind::scalar) {
+        if (is_taken(entry.name) && entry.is != node::kind::scalar) {
             where.message = "must be a text: write one, or remove it";
             out.problems.push_back(std::move(where));
         } else {
@@ -112,12 +151,9 @@ void tell(const setting& given, std::string message, report& out) {
 // What is not taken, told one by one.
 void tell_rest(const settings& all, report& out) {
     for (const auto& [key, given] : all) {
-        if (std::find(taken.begin(), taken.end(), key) != taken.end()) continue;
-        const std::string_view family = std::string_view(key).substr(0, key.find('.')); // nodeSelector.KEY=VALUE
-        const auto known = std::find_if(not_of_ours.begin(), not_of_ours.end(), [&key = key, family](const auto& each) {
-            return each.name == key || (each.name == "nodeSelector" && family == each.name);
-        });
-        if (known == not_of_ours.end())
+        if (is_taken(key)) continue;
+        const auto* const known = not_ours(key);
+        if (known == nullptr)
             refuse(given, "is not a setting of Azure ML's extension that is known here: correct its name, or remove it",
                    out);
         else
@@ -169,6 +205,7 @@ json read_extension(const std::vector<source_file>& files, const std::vector<std
     settings all, of_files;
     for (const auto& each : words) take_word(each, std::string(words_origin), all, out);
     for (const auto& file : files) {
+        if (!is_whole(file, out.problems)) continue;
         settings found;
         (holds_words(file.text) ? read_words : read_settings)(file, found, out);
         for (auto& [key, given] : found) {

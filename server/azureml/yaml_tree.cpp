@@ -46,6 +46,14 @@ bool is_null(std::string_view plain) {
     return plain.empty() || plain == "~" || plain == "null" || plain == "Null" || plain == "NULL";
 }
 
+bool is_small(const std::string& file, std::string_view text, config::problems& out) {
+    if (text.size() <= most_yaml_bytes) return true;
+    out.push_back({file, "",
+                   "is larger than " + std::to_string(most_yaml_bytes / 1024) +
+                       " KiB: no file of Azure ML is, so name the right one"});
+    return false;
+}
+
 // What a tree costs, in nodes; long texts count for more than one.
 std::size_t weight_of(const node& tree) {
     std::size_t weight = 1 + tree.text.size() / 64;
@@ -208,13 +216,16 @@ const node* node::find(std::string_view wanted) const {
 
 std::string place(const std::string& file, unsigned line) { return file + ":" + std::to_string(line); }
 
-node read_yaml(const std::string& file, std::string_view text, config::problems& out) {
-    if (text.size() > most_yaml_bytes) {
-        out.push_back({file, "",
-                       "is larger than " + std::to_string(most_yaml_bytes / 1024) +
-                           " KiB: no file of Azure ML is, so name the right one"});
-        return {};
+bool is_whole(const source_file& file, config::problems& out) {
+    if (!file.defect.empty()) {
+        out.push_back({"", "", file.defect});
+        return false;
     }
+    return is_small(file.name, file.text, out);
+}
+
+node read_yaml(const std::string& file, std::string_view text, config::problems& out) {
+    if (!is_small(file, text, out)) return {};
     const auto before = out.size();
     parser from(text);
     tree_maker made(file, out);
@@ -231,10 +242,7 @@ node read_yaml(const std::string& file, std::string_view text, config::problems&
 }
 
 node read_mapping(const source_file& file, const std::string& what, config::problems& out) {
-    if (!file.defect.empty()) {
-        out.push_back({"", "", file.defect});
-        return {};
-    }
+    if (!is_whole(file, out)) return {};
     const auto before = out.size();
     auto root = read_yaml(file.name, file.text, out);
     if (root.is == node::kind::mapping) return root;

@@ -37,6 +37,9 @@ struct source_file {
 // The place of a line, as problems name it: FILE:LINE.
 std::string place(const std::string& file, unsigned line);
 
+// Whether the file could be read and is no larger than most_yaml_bytes; else the problem is in `out`.
+bool is_whole(const source_file&, config::problems& out);
+
 // The one document of the text; nothing, with all problems in `out`, if it is not YAML, goes beyond the bounds, has an
 // entry twice, or uses what no file of Azure's needs: tags, merges, names that are no plain text, further documents.
 node read_yaml(const std::string& file, std::string_view text, config::problems& out);

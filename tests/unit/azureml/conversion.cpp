@@ -108,3 +108,13 @@ TEST_CASE("an endpoint that takes tokens, with settings in JSON") {
     given.issuer = "https://login.contoso.com";
     must_become("tokens", given);
 }
+
+TEST_CASE("what `az k8s-extension show` prints, with what Azure has added") {
+    order given;
+    given.endpoints = files_of("show", {"endpoint.yml"});
+    given.deployments = files_of("show", {"blue.yml"});
+    given.extension = files_of("show", {"settings.json"});
+    given.extension_settings = {"sslSecret=/etc/scoregate/tls"};
+    given.replicas = {"blue=http://10.0.0.4:5001"};
+    must_become("show", given);
+}

@@ -40,6 +40,11 @@ void must_be_refused(const order& given, const texts& expected) {
     }
 }
 
+bool has_note(const conversion& made, const std::string& part) {
+    return std::any_of(made.told.notes.begin(), made.told.notes.end(),
+                       [&](const auto& each) { return to_string(each).find(part) != std::string::npos; });
+}
+
 order with_endpoint(const std::string& text) {
     auto given = good();
     given.endpoints = {{"iris.yml", text}};
@@ -129,13 +134,77 @@ TEST_CASE("traffic is all or nothing, and of deployments that are there") {
 }
 
 TEST_CASE("an endpoint is of one kind, and says how clients prove who they are") {
-    must_be_refused(with_endpoint("$schema: managedOnlineEndpoint\nname: iris\ncompute: azureml:cluster\n"),
-                    {"iris.yml:3: /compute: belongs to a Kubernetes endpoint, "});
+    must_be_refused(with_endpoint("$schema: managedOnlineEndpoint.schema.json\nname: iris\ncompute: azureml:cluster\n"),
+                    {"iris.yml:3: /compute: belongs to a Kubernetes endpoint, but iris.yml:1: /$schema to a managed "});
     must_be_refused(with_endpoint("name: iris\nauth_mode: aml_token\n"), {"iris.yml:2: /auth_mode: wants tokens, "});
     must_be_refused(with_endpoint("auth_mode: key\n"), {"iris.yml:1: has no name: "});
     must_be_refused(with_endpoint("- name: iris\n"), {"iris.yml: must be a mapping, the YAML of an endpoint: "});
     must_be_refused(with_endpoint(""), {"iris.yml: must be a mapping, "});
     must_be_refused(with_endpoint("name: [iris]\n"), {"iris.yml:1: /name: must be a text: "});
+}
+
+TEST_CASE("what an endpoint runs on is said by any of its files, and by none differently") {
+    const auto managed = [](const order& given) {
+        const auto made = convert(given);
+        CHECK(made.told.problems.empty());
+        CHECK_FALSE(has_note(made, "is taken for a managed endpoint"));
+        return made.configuration.find("\"error_mapping\": \"managed\"") != std::string::npos;
+    };
+    const std::string folder = "$schema: https://managed.kubernetes.net/kubernetesOnlineManaged/";
+    CHECK(managed(with_endpoint("name: iris\nkind: Managed\n")));
+    CHECK(managed(with_endpoint(folder + "managedOnlineEndpoint.schema.json\nname: iris\n")));
+    CHECK(managed(with_deployment("type: managed\n")));
+    CHECK(managed(with_deployment("$schema: managedOnlineDeployment.schema.json\n")));
+    CHECK_FALSE(managed(with_endpoint("name: iris\nkind: K8s\n")));
+    CHECK_FALSE(managed(with_endpoint("name: iris\ncompute: azureml:cluster\n")));
+    CHECK_FALSE(managed(with_endpoint(folder + "kubernetesOnlineEndpoint.schema.json\nname: iris\n")));
+    CHECK_FALSE(managed(with_deployment("type: kubernetes\n")));
+    CHECK_FALSE(managed(with_deployment("$schema: kubernetesOnlineDeployment.schema.json\n")));
+
+    const auto unsaid = convert(with_endpoint("name: iris\ncompute:\nkind: other\n"));
+    CHECK(has_note(unsaid, "iris.yml:1: /name: is taken for a managed endpoint, "));
+    CHECK(unsaid.configuration.find("\"error_mapping\": \"managed\"") != std::string::npos);
+}
+
+TEST_CASE("an endpoint that would run on two platforms, or on none that is known") {
+    must_be_refused(with_deployment("$schema: managedOnlineDeployment.schema.json\ntype: kubernetes\n"),
+                    {"blue.yml:4: /type: belongs to a Kubernetes endpoint, but blue.yml:3: /$schema to a managed "});
+    auto given = with_deployment("type: managed\n");
+    given.endpoints = {{"iris.yml", "name: iris\ncompute: azureml:cluster\n"}};
+    must_be_refused(given, {"blue.yml:3: /type: belongs to a managed endpoint, but iris.yml:2: /compute to a Kuber"});
+    must_be_refused(with_endpoint("$schema: batchEndpoint.schema.json\nname: iris\n"),
+                    {"iris.yml:1: /$schema: names neither "});
+    must_be_refused(with_deployment("$schema: batchDeployment.schema.json\ntype: model\n"),
+                    {"blue.yml:3: /$schema: names neither ", "blue.yml:4: /type: names neither "});
+}
+
+TEST_CASE("deployments whose headless Services would have one name need their replicas named") {
+    auto given = good();
+    given.kubernetes_namespace = "models";
+    given.replicas.clear();
+    given.endpoints = {{"1.yml", "name: a-b\n"}, {"2.yml", "name: a\n"}};
+    given.deployments = {{"3.yml", "name: c\nendpoint_name: a-b\n"}, {"4.yml", "name: B-C\nendpoint_name: a\n"}};
+    must_be_refused(given, {"4.yml:1: /name: would share the headless Service a-b-c with a-b/c: give --replica "});
+    given.replicas = {"B-C=http://10.0.0.4:5001"};
+    CHECK(convert(given).told.problems.empty());
+}
+
+TEST_CASE("a port that a replica's URL overrules is told") {
+    auto given = with_deployment("environment:\n  inference_config:\n    scoring_route: {port: 8501, path: /score}\n");
+    given.replicas = {"blue=http://10.0.0.4:8080"};
+    const std::string told = "blue.yml:5: /environment/inference_config/scoring_route/port: is 8501, but --replica ";
+    CHECK(has_note(convert(given), told + "blue=http://10.0.0.4:8080 leads to port 8080, "));
+    given.replicas = {"blue=dns://iris.models.svc"};
+    CHECK(has_note(convert(given), told + "blue=dns://iris.models.svc leads to port 80, "));
+    for (const auto* same : {"blue=http://10.0.0.4:8501", "blue=http+unix:///run/iris.sock"}) {
+        given.replicas = {same};
+        CHECK_FALSE(has_note(convert(given), told));
+    }
+    given = with_deployment("environment: azureml:iris:1\n");
+    CHECK_FALSE(has_note(convert(given), "5001"));
+    given.replicas.clear();
+    given.kubernetes_namespace = "models";
+    CHECK(has_note(convert(given), "iris-blue.models.svc:5001"));
 }
 
 TEST_CASE("what a deployment says has the ranges of the configuration") {
@@ -182,8 +251,32 @@ TEST_CASE("settings of files: each once, the command line over them") {
                             "two.yml:1: /sslCname: is in one:1 too: "});
     given.extension = {{"one", "# nothing\n\nallowInsecureConnections=False\n"}};
     CHECK(convert(given).told.problems.empty());
+    given.extension = {{"one", "sslCname=\"a.b\" sslSecret='my tls'\n"}};
+    must_be_refused(given, {"one:1: holds a word with a quote, ", "one:1: holds a word with a quote, ",
+                            "one:1: holds a word with a quote, "});
     given.extension = {{"one", ""}};
     must_be_refused(given, {"one: must be a mapping, settings"});
+}
+
+TEST_CASE("settings that are cut off or too large are refused in either form") {
+    for (const auto* settings : {"sslCname=a.b\n", "sslCname: a.b\n"}) {
+        auto given = good();
+        given.extension = {{"one", settings, "cannot read one: Is a directory"}};
+        must_be_refused(given, {"cannot read one: "});
+        given.extension = {{"one", settings + std::string(most_yaml_bytes, '\n')}};
+        must_be_refused(given, {"one: is larger than 256 KiB: "});
+    }
+}
+
+TEST_CASE("of what a file has too many of the number is told, at the end") {
+    config::problems all;
+    for (std::size_t i = 0; i < most_problems_of_a_file + 2; ++i) all.push_back({place("a:b", i + 1), "", "is wrong"});
+    all.push_back({"c:1", "", "is wrong"});
+    const auto lines = lines_of(all);
+    REQUIRE(lines.size() == most_problems_of_a_file + 2);
+    CHECK(lines[most_problems_of_a_file - 1] == "a:b:50: is wrong");
+    CHECK(lines[most_problems_of_a_file] == "c:1: is wrong");
+    CHECK(lines.back().starts_with("a:b: and 2 more: "));
 }
 
 TEST_CASE("a file that could not be read is told beside what is wrong elsewhere, and nothing that follows from it") {
@@ -195,9 +288,13 @@ TEST_CASE("a file that could not be read is told beside what is wrong elsewhere,
 }
 
 TEST_CASE("a secret that stands in the wrong place is not repeated") {
-    const auto made = convert(with_settings({"hunter2", "sslCname=a.b"}));
-    for (const auto& each : made.told.problems) CHECK(to_string(each).find("hunter2") == std::string::npos);
-    CHECK_FALSE(made.told.problems.empty());
+    // With one or two =, as the tail of base64 has them.
+    for (const auto* word : {"hunter2", "hunter2=", "hunter2=="}) {
+        const auto made = convert(with_settings({word, "allowInsecureConnections=True"}));
+        REQUIRE(made.told.problems.size() == 1);
+        CHECK(to_string(made.told.problems.front()).find("hunter2") == std::string::npos);
+    }
+    CHECK(convert(with_settings({"nodeSelector.pool=", "allowInsecureConnections=True"})).told.problems.empty());
 }
 
 TEST_CASE("what is not a replica, and text that is not UTF-8") {
