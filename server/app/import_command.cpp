@@ -72,7 +72,7 @@ int import_azureml(import_options given) {
     const auto made = azureml::convert(given.order);
     const auto& problems = made.told.problems;
     for (const auto& each : made.told.notes) say("note: " + to_string(each));
-    for (const auto& line : azureml::lines_of(problems)) say(line);
+    for (const auto& line : azureml::bounded_lines(problems)) say(line);
     if (!problems.empty()) {
         say("scoregate: " + counted(problems.size(), "problem") + ", nothing was written");
         return refused;

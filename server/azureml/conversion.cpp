@@ -38,12 +38,6 @@ std::vector<assignment> assignments_of(const std::vector<std::string>& words) {
     return made;
 }
 
-std::string lower_case(std::string text) {
-    for (auto& c : text)
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    return text;
-}
-
 class converter {
 public:
     explicit converter(const order& given)

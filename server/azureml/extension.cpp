@@ -165,9 +165,7 @@ void tell_rest(const settings& all, report& out) {
 bool is_insecure(const settings& all, report& out) {
     const auto found = all.find("allowInsecureConnections");
     if (found == all.end()) return false;
-    std::string word = found->second.value;
-    for (auto& c : word)
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    const auto word = lower_case(found->second.value);
     if (word != "true" && word != "false") refuse(found->second, "must be True or False: write one of them", out);
     return word == "true";
 }

@@ -17,6 +17,12 @@ const config::key_description& described(std::string_view pattern) {
 
 } // namespace
 
+std::string lower_case(std::string text) {
+    for (auto& c : text)
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    return text;
+}
+
 const node* fields::value(std::string_view name) {
     read_.emplace(name);
     const auto* const found = from_.find(name);

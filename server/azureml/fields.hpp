@@ -26,6 +26,9 @@ struct no_counterpart {
     std::string_view instead; // where it belongs, or why nothing is missing
 };
 
+// ASCII letters only.
+std::string lower_case(std::string text);
+
 class fields {
 public:
     fields(report& to, const std::string& file, const node& from, std::string pointer = {})

@@ -7,23 +7,16 @@ namespace scoregate::azureml {
 
 namespace {
 
-std::string lower_case(std::string_view text) {
-    std::string made(text);
-    for (auto& c : made)
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    return made;
-}
-
 // By the last part of its URL, such as kubernetesOnlineEndpoint.schema.json.
 platform of_schema(std::string_view url) {
-    const auto name = lower_case(url.substr(url.rfind('/') + 1)); // npos + 1 is 0
+    const auto name = lower_case(std::string(url.substr(url.rfind('/') + 1))); // npos + 1 is 0
     if (name.starts_with("managedonline")) return platform::managed;
     if (name.starts_with("kubernetesonline")) return platform::kubernetes;
     return platform::unsaid;
 }
 
 platform of_word(std::string_view text) {
-    const auto word = lower_case(text);
+    const auto word = lower_case(std::string(text));
     if (word == "managed") return platform::managed;
     if (word == "kubernetes" || word == "k8s") return platform::kubernetes;
     return platform::unsaid;

@@ -1,7 +1,6 @@
 #include "azureml/report.hpp"
 
 #include <map>
-#include <string_view>
 
 namespace scoregate::azureml {
 
@@ -17,7 +16,7 @@ std::string file_of(const std::string& place) {
 
 } // namespace
 
-std::vector<std::string> lines_of(const config::problems& all) {
+std::vector<std::string> bounded_lines(const config::problems& all) {
     std::map<std::string, std::size_t> counts;
     std::vector<std::string> lines;
     for (const auto& each : all)

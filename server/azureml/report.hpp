@@ -18,6 +18,6 @@ inline constexpr std::size_t most_problems_of_a_file = 50;
 
 // A line for each, as to_string() has it, in their order; of what a file has more than the bound the number, at the
 // end: who names the wrong file does not lose what is wrong with the others.
-std::vector<std::string> lines_of(const config::problems&);
+std::vector<std::string> bounded_lines(const config::problems&);
 
 } // namespace scoregate::azureml

@@ -270,9 +270,10 @@ TEST_CASE("settings that are cut off or too large are refused in either form") {
 
 TEST_CASE("of what a file has too many of the number is told, at the end") {
     config::problems all;
-    for (std::size_t i = 0; i < most_problems_of_a_file + 2; ++i) all.push_back({place("a:b", i + 1), "", "is wrong"});
+    for (unsigned line = 1; line <= most_problems_of_a_file + 2; ++line)
+        all.push_back({place("a:b", line), "", "is wrong"});
     all.push_back({"c:1", "", "is wrong"});
-    const auto lines = lines_of(all);
+    const auto lines = bounded_lines(all);
     REQUIRE(lines.size() == most_problems_of_a_file + 2);
     CHECK(lines[most_problems_of_a_file - 1] == "a:b:50: is wrong");
     CHECK(lines[most_problems_of_a_file] == "c:1: is wrong");
