@@ -96,6 +96,17 @@ def test_all_problems_are_told_and_nothing_is_written(azure):
     assert not (azure / "scoregate.json").exists()
 
 
+def test_of_one_file_fifty_problems_are_told_and_how_many_more_there_are(azure):
+    with (azure / "extension.settings").open("a") as settings:
+        settings.write("".join(f"colour{i}=blue\n" for i in range(60)))
+    done = import_azureml(azure)  # and no replicas
+    assert done.returncode == 2
+    assert done.stderr.count("is not a setting of Azure ML's extension") == 50, done.stderr
+    assert f"{azure}/extension.settings: and 10 more: " in done.stderr
+    assert f"{azure}/blue.yml:1: /name: has no replicas, " in done.stderr
+    assert "61 problems, nothing was written" in done.stderr
+
+
 def test_what_a_terminal_would_obey_is_not_repeated(azure):
     (azure / "endpoint.yml").write_text('name: iris\n"\\e[31m": 1\n')
     done = import_azureml(azure, "--namespace", "models")
