@@ -23,9 +23,9 @@ std::vector<std::string> bounded_lines(const config::problems& all) {
         if (++counts[file_of(each.file)] <= most_problems_of_a_file) lines.push_back(to_string(each));
     for (const auto& [file, count] : counts)
         if (count > most_problems_of_a_file)
-            lines.push_back(to_string({file, "",
-                                       "and " + std::to_string(count - most_problems_of_a_file) +
-                                           " more: correct these first, or name the right file"}));
+            lines.push_back(to_string(config::problem{file, "",
+                                                      "and " + std::to_string(count - most_problems_of_a_file) +
+                                                          " more: correct these first, or name the right file"}));
     return lines;
 }
 
