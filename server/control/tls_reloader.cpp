@@ -294,9 +294,9 @@ base::task<> tls_reloader::read(std::shared_ptr<pair> one, bool insist) {
     const auto seen = co_await files_.run(where_, one->lane, read_limit, std::move(look));
     if (!in_force(one)) co_return; // another configuration came meanwhile
     if (!seen) co_return give_up(*one);
-    // What an awaited pair lacked may lie outside of its content, such as the date.
-    const bool again = insist && (!one->unit.past().last_succeeded || !one->value);
-    if (!one->unit.worth_reading(*seen, steady_clock::now()) && !again) co_return;
+    const bool again = insist && !one->unit.past().last_succeeded;
+    const bool awaits = insist && !one->value; // what it lacked may lie outside of its content, such as the date
+    if (!one->unit.worth_reading(*seen, steady_clock::now()) && !again && !awaits) co_return;
 
     auto load = [files = one->files, refuse = refuse_expired_, file = config_file_] {
         return read_pair(files, refuse, file).loaded;
@@ -305,7 +305,8 @@ base::task<> tls_reloader::read(std::shared_ptr<pair> one, bool insist) {
     if (!in_force(one)) co_return;
     if (!loaded) co_return give_up(*one);
     // By now the files may hold again what is in force.
-    if (!one->unit.worth_reading(loaded->content, steady_clock::now()) && !again) co_return;
+    if (!one->unit.worth_reading(loaded->content, steady_clock::now()) && !again && !(awaits && loaded->value))
+        co_return;
     take(*one, std::move(*loaded), insist);
 }
 

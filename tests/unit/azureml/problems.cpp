@@ -194,8 +194,8 @@ TEST_CASE("a port that a replica's URL overrules is told") {
     given.replicas = {"blue=http://10.0.0.4:8080"};
     const std::string told = "blue.yml:5: /environment/inference_config/scoring_route/port: is 8501, but --replica ";
     CHECK(has_note(convert(given), told + "blue=http://10.0.0.4:8080 leads to port 8080, "));
-    given.replicas = {"blue=dns://iris.models.svc"};
-    CHECK(has_note(convert(given), told + "blue=dns://iris.models.svc leads to port 80, "));
+    given.replicas = {"blue=dns://iris.models.svc:80"};
+    CHECK(has_note(convert(given), told + "blue=dns://iris.models.svc:80 leads to port 80, "));
     for (const auto* same : {"blue=http://10.0.0.4:8501", "blue=http+unix:///run/iris.sock"}) {
         given.replicas = {same};
         CHECK_FALSE(has_note(convert(given), told));

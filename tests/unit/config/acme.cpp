@@ -111,7 +111,7 @@ TEST_CASE("a name is drawn once: what is kept is the name") {
     CHECK(made.acme->domain.empty());
     CHECK(made.certificates.empty());
     CHECK(made.acme->other_domain.empty());
-    for (const auto* const other : {"", "other", "contoso.models.test", "contosoAB12cd.models.test",
+    for (const auto* const other : {"", "other", "contoso.other.test", "contosoAB12cd.models.test",
                                     "contosoab12c.models.test", "contosoab12cd.models.test.evil"}) {
         draw(file, other);
         CAPTURE(other);
