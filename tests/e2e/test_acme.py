@@ -427,5 +427,6 @@ def test_a_hand_over_never_closes_https(world, ecdsa, echoing, authority):
     world.put(pair)
     again = world.start(arguments=control, top={"listen": own["listen"]})
     again.stderr.wait_for("took over")
+    assert before.wait() == 0  # until then it accepts, too
     again.ca = pair.ca
     assert scored(again, NAME) == 200
