@@ -7,8 +7,10 @@ import sys
 sys.dont_write_bytecode = True
 
 import os
+import pathlib
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -77,6 +79,15 @@ def model(tmp_path_factory):
         yield server.stdout.wait_for(r"model listening on (\S+)", timeout=60).group(1)
     finally:
         server.stop()
+
+
+@pytest.fixture
+def open_folder():
+    """Where other users may look; pytest's own folders are closed to them."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="scoregate-e2e-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture

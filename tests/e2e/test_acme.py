@@ -8,7 +8,6 @@ import re
 import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 import types
 
@@ -324,15 +323,6 @@ def test_dns_check(world):
 
 
 # -- who it runs as, and how it ends
-
-@pytest.fixture
-def open_folder():
-    """Where other users may look; pytest's own folders are closed to them."""
-    path = pathlib.Path(tempfile.mkdtemp(prefix="scoregate-e2e-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
-
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_another_user_orders_and_owns_what_is_issued(world, open_folder, ecdsa):

@@ -6,7 +6,6 @@ import pwd
 import shutil
 import signal
 import subprocess
-import tempfile
 
 import pytest
 
@@ -19,20 +18,11 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 
 
 @pytest.fixture
-def folder():
-    """Where other users may look; pytest's own folders are closed to them."""
-    path = pathlib.Path(tempfile.mkdtemp(prefix="scoregate-e2e-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture
-def run(folder):
+def run(open_folder):
     running = []
 
     def run_one(settings, certificate=None, **options):
-        directory = folder / f"run{len(running)}"
+        directory = open_folder / f"run{len(running)}"
         directory.mkdir(mode=0o755)
         gate = Scoregate(directory, settings, certificate, **options)
         running.append(gate)
@@ -88,14 +78,14 @@ def test_no_core_dump_unless_asked_for(run, echoing, ecdsa):
 
 
 @needs_root
-def test_it_goes_on_as_another_user(run, echoing, ecdsa, folder):
+def test_it_goes_on_as_another_user(run, echoing, ecdsa, open_folder):
     """Port 443 is bound as root; keys that only root can read are read; then nothing of root is left."""
     for name in ("certificate", "key"):
-        shutil.copy(getattr(ecdsa, name), folder / f"{name}.pem")
-    (folder / "key.pem").chmod(0o600)
-    logs = nobodys(folder / "logs")
+        shutil.copy(getattr(ecdsa, name), open_folder / f"{name}.pem")
+    (open_folder / "key.pem").chmod(0o600)
+    logs = nobodys(open_folder / "logs")
     settings = configuration({"stream": service(echoing.url)}, ecdsa, user="nobody", workers=2)
-    settings |= {"sslCertPemFile": str(folder / "certificate.pem"), "sslKeyPemFile": str(folder / "key.pem"),
+    settings |= {"sslCertPemFile": str(open_folder / "certificate.pem"), "sslKeyPemFile": str(open_folder / "key.pem"),
                  "access_log": {"path": str(logs / "access.log")}}
     gate = serving(run(settings, ecdsa))
     nobody = pwd.getpwnam("nobody")
@@ -107,7 +97,7 @@ def test_it_goes_on_as_another_user(run, echoing, ecdsa, folder):
         assert (each["NoNewPrivs"], each["Seccomp"]) == ("1", "2")
     assert gate.request("POST", PATH, b"hello").body == b"hello"
     assert os.stat(f"/proc/{gate.pid}/environ").st_uid == 0  # not dumpable, after the change of user too
-    gate.stderr.wait_for(rf"warning {folder}/key.pem cannot be read by user nobody")
+    gate.stderr.wait_for(rf"warning {open_folder}/key.pem cannot be read by user nobody")
     # The failed reload says so, and what was in force stays.
     reloaded = gate.reload()
     assert reloaded.status == 422 and "key.pem" in reloaded.body.decode()
@@ -122,14 +112,14 @@ def test_it_goes_on_as_another_user(run, echoing, ecdsa, folder):
 
 
 @needs_root
-def test_root_opens_no_access_log_by_the_user_s_links(run, echoing, folder):
+def test_root_opens_no_access_log_by_the_user_s_links(run, echoing, open_folder):
     """Who has become the user gets nothing of root's appended to, nor made, at the next start."""
-    logs = nobodys(folder / "logs")
-    mine = folder / "root.conf"
+    logs = nobodys(open_folder / "logs")
+    mine = open_folder / "root.conf"
     mine.write_text("root's\n")
     settings = configuration({"stream": service(echoing.url)}, None, allowInsecureConnections=True, user="nobody",
                              access_log={"path": str(logs / "access.log")})
-    for target in (mine, folder / "root.new"):
+    for target in (mine, open_folder / "root.new"):
         (logs / "access.log").unlink(missing_ok=True)
         (logs / "access.log").symlink_to(target)
         gate = run(settings)
@@ -137,34 +127,34 @@ def test_root_opens_no_access_log_by_the_user_s_links(run, echoing, folder):
         gate.stderr.wait_for("cannot open the access log .*: Permission denied; it, or the folder it is made in, has to "
                              "be that of user nobody")
     assert mine.read_text() == "root's\n"
-    assert not (folder / "root.new").exists()
+    assert not (open_folder / "root.new").exists()
 
 
 @needs_root
-def test_what_a_reload_will_not_be_able_to_read_is_told(folder, ecdsa):
-    folders = {name: folder / name for name in ("services", "clients")}
+def test_what_a_reload_will_not_be_able_to_read_is_told(open_folder, ecdsa):
+    folders = {name: open_folder / name for name in ("services", "clients")}
     for each in folders.values():
         each.mkdir(mode=0o755)
     authority = pem.Authority(folders["clients"]).ca
     one = folders["services"] / "one.json"
     one.write_text(json.dumps(service("http://127.0.0.1:1")))
     settings = configuration({}, ecdsa, user="nobody", client_ca={"file": str(authority)}, services_dir=str(folders["services"]))
-    (folder / "scoregate.json").write_text(json.dumps(settings))
+    (open_folder / "scoregate.json").write_text(json.dumps(settings))
     for each in (authority, one):
         each.chmod(0o644)
-    told = check(folder / "scoregate.json").stderr
+    told = check(open_folder / "scoregate.json").stderr
     assert str(authority) not in told and str(one) not in told
     for each in (authority, one):
         each.chmod(0o600)
-    told = check(folder / "scoregate.json").stderr
+    told = check(open_folder / "scoregate.json").stderr
     for each in (authority, one):
         assert f"{each} cannot be read by user nobody" in told
 
 
 @needs_root
-def test_one_user_follows_another(run, echoing, ecdsa, folder):
+def test_one_user_follows_another(run, echoing, ecdsa, open_folder):
     """The new process starts as root and takes over from one that runs as the user."""
-    meeting = nobodys(folder / "meeting")
+    meeting = nobodys(open_folder / "meeting")
     settings = configuration({"stream": service(echoing.url)}, None, allowInsecureConnections=True, user="nobody")
     takeover = ("--takeover", meeting / "socket")
     first = serving(run(settings, arguments=takeover))
@@ -182,9 +172,9 @@ def test_one_user_follows_another(run, echoing, ecdsa, folder):
 
 
 @needs_root
-def test_a_folder_that_the_user_may_not_write_in_is_no_meeting_place(run, echoing, folder):
+def test_a_folder_that_the_user_may_not_write_in_is_no_meeting_place(run, echoing, open_folder):
     settings = configuration({"stream": service(echoing.url)}, None, allowInsecureConnections=True, user="nobody")
-    gate = run(settings, arguments=("--takeover", folder / "socket"))
+    gate = run(settings, arguments=("--takeover", open_folder / "socket"))
     assert gate.wait() == 1
     gate.stderr.wait_for("cannot listen at .* Permission denied; its folder has to be that of user nobody")
 
@@ -200,8 +190,8 @@ def test_an_unknown_user_is_refused(echoing, tmp_path):
 
 
 @needs_root
-def test_who_is_not_root_cannot_become_another(folder, echoing):
-    gate = Scoregate(folder, configuration({"stream": service(echoing.url)}, None, allowInsecureConnections=True, user="root"),
+def test_who_is_not_root_cannot_become_another(open_folder, echoing):
+    gate = Scoregate(open_folder, configuration({"stream": service(echoing.url)}, None, allowInsecureConnections=True, user="root"),
                      user="nobody", group="nogroup", extra_groups=[])
     assert gate.wait() == 2
     gate.stderr.wait_for("/user: only root can become root: start scoregate as root")
