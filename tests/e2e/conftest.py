@@ -27,7 +27,8 @@ def pytest_sessionstart(session):
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    first, last = (lambda item, mark=mark: item.get_closest_marker(mark) is not None for mark in ("first", "last"))
+    items.sort(key=lambda item: (last(item), not first(item)))
 
 
 @pytest.fixture(scope="session")

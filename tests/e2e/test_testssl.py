@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 
+import pytest
+
 import pages
 from scoregate import service
 
@@ -20,6 +22,7 @@ def scan(gate, directory):
     return {finding["id"]: finding for finding in json.loads(report.read_text())}
 
 
+@pytest.mark.first
 def test_every_grave_finding_has_its_answer(start, tmp_path):
     gate = start({"iris": service("http://127.0.0.1:1")}, strict_transport_security={})
     found = scan(gate, tmp_path)
