@@ -2,6 +2,7 @@
 #include "component/allocations.hpp"
 #include "component/fixture.hpp"
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <vector>
@@ -13,7 +14,26 @@ using namespace scoregate::tests;
 
 namespace {
 
-// What the core took from the heap while it served `count` requests of this kind over one warm connection.
+// What the core takes from the heap for `serve()`: the least of some runs. What a request takes, it takes in each of
+// them; a run into which a tick falls takes anew what the tick has given back, and on a busy machine that is no rare
+// one.
+template <typename Serve>
+allocations taken_by(one_replica& world, const Serve& serve) {
+    const auto once = [&] {
+        const auto before = world.proxy.on_core(0, allocations_here);
+        serve();
+        const auto after = world.proxy.on_core(0, allocations_here);
+        return allocations{after.ours - before.ours, after.openssl - before.openssl};
+    };
+    auto least = once();
+    for (unsigned run = 1; run < 5; ++run) {
+        const auto again = once();
+        least = {std::min(least.ours, again.ours), std::min(least.openssl, again.openssl)};
+    }
+    return least;
+}
+
+// The same for `count` requests of this kind over one warm connection.
 allocations cost_of(one_replica& world, const std::string& asked, unsigned count) {
     test_client client(world.proxy.port(), world.proxy.terms());
     const auto serve = [&](unsigned times) {
@@ -21,10 +41,7 @@ allocations cost_of(one_replica& world, const std::string& asked, unsigned count
             if (client.ask(asked).status() != 200) throw wire_error("not served");
     };
     serve(200);
-    const auto before = world.proxy.on_core(0, allocations_here);
-    serve(count);
-    const auto after = world.proxy.on_core(0, allocations_here);
-    return {after.ours - before.ours, after.openssl - before.openssl};
+    return taken_by(world, [&] { serve(count); });
 }
 
 } // namespace
@@ -52,7 +69,7 @@ TEST_CASE("a request over a kept-alive connection allocates nothing") {
     const auto taken = cost_of(world, asked, count);
     INFO(asked << reply);
     INFO("ours " << taken.ours << ", OpenSSL's " << taken.openssl << ", for " << count << " requests");
-    // The tick hands the access log's lines over, which may take a block now and then; a request never does.
+    // Handing the access log's lines over may take a block now and then; a request never does.
     CHECK(taken.ours < count / 50);
     CHECK(taken.openssl <= (what == over::tls ? 2 * count : 0));
 }
@@ -73,13 +90,11 @@ TEST_CASE("nor does one of many connections that are busy at once") {
         }
     };
     serve(5);
-    const auto before = world.proxy.on_core(0, allocations_here);
     constexpr unsigned times = 20;
-    serve(times);
-    const auto after = world.proxy.on_core(0, allocations_here);
+    const auto taken = taken_by(world, [&] { serve(times); });
     const auto count = times * clients.size();
-    INFO("ours " << after.ours - before.ours << " for " << count << " requests");
-    CHECK(after.ours - before.ours < count / 50);
+    INFO("ours " << taken.ours << " for " << count << " requests");
+    CHECK(taken.ours < count / 50);
 }
 
 TEST_CASE("nor does one after a pause, for which what serves requests had been given up") {
@@ -94,12 +109,10 @@ TEST_CASE("nor does one after a pause, for which what serves requests had been g
         }
     };
     serve_and_pause(3);
-    const auto before = world.proxy.on_core(0, allocations_here);
     constexpr unsigned count = 8;
-    serve_and_pause(count);
-    const auto after = world.proxy.on_core(0, allocations_here);
-    INFO("ours " << after.ours - before.ours << " for " << count << " requests");
-    CHECK(after.ours - before.ours < count);
+    const auto taken = taken_by(world, [&] { serve_and_pause(count); });
+    INFO("ours " << taken.ours << " for " << count << " requests");
+    CHECK(taken.ours < count);
 }
 
 TEST_CASE("a request with its body behind its head allocates nothing either") {
@@ -115,12 +128,10 @@ TEST_CASE("a request with its body behind its head allocates nothing either") {
         }
     };
     serve(200);
-    const auto before = world.proxy.on_core(0, allocations_here);
     constexpr unsigned count = 500;
-    serve(count);
-    const auto after = world.proxy.on_core(0, allocations_here);
-    INFO("ours " << after.ours - before.ours << " for " << count << " requests");
-    CHECK(after.ours - before.ours < count / 50);
+    const auto taken = taken_by(world, [&] { serve(count); });
+    INFO("ours " << taken.ours << " for " << count << " requests");
+    CHECK(taken.ours < count / 50);
 }
 
 #endif
