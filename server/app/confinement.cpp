@@ -1,5 +1,7 @@
 #include "app/confinement.hpp"
 
+#include "base/sanitized.hpp"
+
 #include <cerrno>
 #include <cstring>
 #include <initializer_list>
@@ -16,7 +18,7 @@ using calls = std::initializer_list<const char*>;
 
 constexpr calls other_programs{"execve", "execveat", "uselib"};
 constexpr calls other_processes{"process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_getfd", "kcmp"};
-#ifdef __SANITIZE_ADDRESS__
+#if SCOREGATE_ADDRESS_SANITIZER
 constexpr calls tracing{}; // its leak check stops threads by ptrace
 #else
 constexpr calls tracing{"ptrace"};

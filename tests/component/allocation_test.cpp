@@ -1,13 +1,13 @@
 // In steady state a request takes nothing from the heap: not in our code, and at most two blocks in libssl.
-#include "component/allocations.hpp"
 #include "component/fixture.hpp"
+#include "support/allocations.hpp"
 
 #include <algorithm>
 #include <array>
 #include <memory>
 #include <vector>
 
-#if SCOREGATE_COUNTS_ALLOCATIONS
+#if !SCOREGATE_ADDRESS_SANITIZER && !SCOREGATE_THREAD_SANITIZER
 
 using namespace scoregate;
 using namespace scoregate::tests;

@@ -48,8 +48,8 @@ struct cell {
 
 // Every act in every phase, but for refuse: only a connection that does not exist yet, or is idle, can be refused.
 std::vector<cell> table() {
-    using enum act;
-    using enum phase;
+    using enum chaos_gate::act;
+    using enum chaos_gate::phase;
     const auto broken = [](fault kind, framing framed) {
         return outcome{200, kind, std::string_view(body).substr(0, framed == framing::chunked ? 5 : 10), true};
     };
@@ -245,8 +245,8 @@ TEST_CASE("chaos: every breakage in every phase has its outcome, leaves nothing 
 
 TEST_CASE("chaos: who waits for the slot of a broken exchange gets it") {
     const auto what = GENERATE(over::tls, over::plain);
-    using enum act;
-    using enum phase;
+    using enum chaos_gate::act;
+    using enum chaos_gate::phase;
     const auto how = GENERATE(corrupt, reset, hang_up, black_hole);
     const auto where = GENERATE(request_head, reply_head, reply_body);
     const cell one{how, where, {}};

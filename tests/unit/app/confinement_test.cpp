@@ -1,4 +1,5 @@
 #include "app/confinement.hpp"
+#include "base/sanitized.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -51,7 +52,7 @@ TEST_CASE("what a proxy never does fails with EPERM") {
     CHECK(confined([] { return error_of(::setuid(::getuid())); }) == EPERM);
     CHECK(confined([] { return error_of(::syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0)); }) == EPERM);
     CHECK(confined([] { return error_of(::syscall(SYS_clone3, nullptr, 0UL)); }) == ENOSYS); // its flags cannot be seen
-#ifndef __SANITIZE_ADDRESS__
+#if !SCOREGATE_ADDRESS_SANITIZER
     CHECK(confined([] { return error_of(::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr)); }) == EPERM);
 #endif
 }
@@ -61,7 +62,7 @@ TEST_CASE("and no new privileges come") {
     CHECK(confined([] { return ::prctl(PR_GET_SECCOMP, 0, 0, 0, 0); }) == 2);
 }
 
-#ifndef __SANITIZE_THREAD__ // a forked child may make no threads there
+#if !SCOREGATE_THREAD_SANITIZER // a forked child may make no threads there
 TEST_CASE("threads can be made, and are confined as well, those too that were there before") {
     CHECK(confined([] {
               int found = 0;

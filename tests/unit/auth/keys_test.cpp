@@ -1,32 +1,14 @@
 #include "auth/keys.hpp"
-#include "unit/auth/allocations.hpp"
+#include "support/allocations.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <openssl/crypto.h>
 
-#include <cstdlib>
-#include <new>
-
 namespace {
 
 using namespace scoregate;
 using auth::key_name;
-
-thread_local std::uint64_t counted = 0;
-
-void* counted_malloc(std::size_t size, const char*, int) {
-    ++counted;
-    return std::malloc(size);
-}
-void* counted_realloc(void* old, std::size_t size, const char*, int) {
-    ++counted;
-    return std::realloc(old, size);
-}
-void plain_free(void* old, const char*, int) { std::free(old); }
-
-// Only possible before OpenSSL has allocated anything.
-const bool openssl_counted = CRYPTO_set_mem_functions(counted_malloc, counted_realloc, plain_free) == 1;
 
 const std::string key_a(43, 'a'), key_b(32, 'b'), longest(512, 'c');
 
@@ -40,20 +22,6 @@ std::string hex(const auth::sha256_digest& digest) {
 }
 
 } // namespace
-
-std::uint64_t allocations() { return counted; }
-
-void* operator new(std::size_t size) {
-    ++counted;
-    if (void* at = std::malloc(size)) return at;
-    throw std::bad_alloc();
-}
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-    ++counted;
-    return std::malloc(size);
-}
-void operator delete(void* at) noexcept { std::free(at); }
-void operator delete(void* at, std::size_t) noexcept { std::free(at); }
 
 TEST_CASE("SHA-256 as in FIPS 180-4's examples, of two parts as of one text") {
     CHECK(hex(auth::sha256("")) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
@@ -132,21 +100,21 @@ TEST_CASE("nothing of a key is kept, only what tells it from others") {
 }
 
 TEST_CASE("matching a key allocates nothing, in OpenSSL neither") {
-    REQUIRE(openssl_counted);
     const auth::service_keys keys(key_a, longest);
     const std::string wrong(40, 'w');
 
-    const auto before = allocations();
+    const auto before = tests::allocations_here();
     const std::string on_the_heap(100, 'x'); // shows that the counts work
     OPENSSL_free(OPENSSL_malloc(1));
-    const auto counting = allocations();
+    const auto counting = tests::allocations_here();
     unsigned matched = 0;
     for (int i = 0; i < 100; ++i)
         for (const std::string_view presented :
              {std::string_view(key_a), std::string_view(longest), std::string_view(wrong)})
             matched += keys.match(presented) != key_name::none ? 1 : 0;
-    const auto after = allocations();
-    CHECK(counting == before + 2);
+    const auto after = tests::allocations_here();
+    CHECK(counting.ours == before.ours + (tests::counts_ours ? 1 : 0));
+    CHECK(counting.openssl == before.openssl + 1);
     CHECK(after == counting);
     CHECK(matched == 200);
 }

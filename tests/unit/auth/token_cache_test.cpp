@@ -1,6 +1,6 @@
 #include "auth/token_cache.hpp"
+#include "support/allocations.hpp"
 #include "support/tokens.hpp"
-#include "unit/auth/allocations.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -25,12 +25,12 @@ std::string token_of(int number, std::chrono::seconds life = 1h) {
     return key().sign(claims);
 }
 
-// Only a verification allocates.
+// Only a verification allocates, in OpenSSL at least.
 bool verified(auth::token_cache& cache, const std::string& token, const auth::token_verifier& by,
               std::chrono::sys_seconds at = now) {
-    const auto before = allocations();
+    const auto before = tests::allocations_here();
     const auto said = cache.judge(token, by, at);
-    const bool allocated = allocations() != before;
+    const bool allocated = tests::allocations_here() != before;
     CHECK(said.why == fault::none);
     return allocated;
 }
@@ -101,9 +101,9 @@ TEST_CASE("the cache is bounded, and the least used go first") {
     }
     int known = 0;
     for (auto each = tokens.rbegin(); each != tokens.rend(); ++each) {
-        const auto before = allocations();
+        const auto before = tests::allocations_here();
         cache.judge(*each, *by, now);
-        known += allocations() == before ? 1 : 0;
+        known += tests::allocations_here() == before ? 1 : 0;
     }
     CHECK(known <= most);
     CHECK(known > most / 2);

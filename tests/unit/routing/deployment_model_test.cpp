@@ -28,7 +28,6 @@ public:
     struct grant {
         int caller;
         int place;
-        friend bool operator==(const grant&, const grant&) = default;
     };
 
     std::vector<grant> update(const std::vector<replica_settings>& wanted, const admission& to) {

@@ -1,12 +1,10 @@
-#include "component/allocations.hpp"
+#include "support/allocations.hpp"
 
 #include <openssl/crypto.h>
 
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
-
-#if SCOREGATE_COUNTS_ALLOCATIONS
 
 namespace {
 
@@ -15,6 +13,7 @@ __attribute__((tls_model("initial-exec"))) thread_local scoregate::tests::alloca
 
 } // namespace
 
+#if !SCOREGATE_ADDRESS_SANITIZER && !SCOREGATE_THREAD_SANITIZER
 // glibc's own, which it keeps callable for those that replace the public ones.
 extern "C" {
 void* __libc_malloc(std::size_t);
@@ -48,16 +47,22 @@ int posix_memalign(void** made, std::size_t alignment, std::size_t size) {
     return *made != nullptr ? 0 : ENOMEM;
 }
 }
+#endif
 
 namespace {
 
+// What malloc counts for it is not ours.
 void* openssl_malloc(std::size_t size, const char*, int) {
-    ++counted.openssl;
-    return __libc_malloc(size);
+    const auto ours = counted.ours;
+    void* const made = std::malloc(size);
+    counted = {ours, counted.openssl + 1};
+    return made;
 }
 void* openssl_realloc(void* old, std::size_t size, const char*, int) {
-    ++counted.openssl;
-    return __libc_realloc(old, size);
+    const auto ours = counted.ours;
+    void* const made = std::realloc(old, size);
+    counted = {ours, counted.openssl + 1};
+    return made;
 }
 void openssl_free(void* old, const char*, int) { std::free(old); }
 
@@ -74,5 +79,3 @@ allocations allocations_here() {
 }
 
 } // namespace scoregate::tests
-
-#endif
