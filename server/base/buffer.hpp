@@ -66,8 +66,12 @@ public:
     std::size_t size() const { return end_ - begin_; }
     std::size_t capacity() const { return has_block() ? block_.size - headroom - tailroom : 0; }
 
-    char* data() { return block_.bytes.get() + begin_; }
-    std::string_view readable() const { return {block_.bytes.get() + begin_, size()}; }
+    // Null without a block, to which nothing may be added.
+    char* data() { return has_block() ? block_.bytes.get() + begin_ : nullptr; }
+    std::string_view readable() const {
+        if (!has_block()) return {};
+        return {block_.bytes.get() + begin_, size()};
+    }
     std::span<char> writable() {
         if (!has_block()) return {};
         return {block_.bytes.get() + end_, block_.size - tailroom - end_};

@@ -184,7 +184,7 @@ TEST_CASE("the schema and the loader agree on what a whole pair is") {
         tree.update(pair);
         CHECK(written{tree.dump()}.load().value.has_value() == (fits == 1));
         tree = valid();
-        tree["certificates"] = {pair};
+        tree["certificates"] = json::array({pair});
         CHECK(written{tree.dump()}.load().value.has_value() == (fits == 1));
     }
     CHECK(whole == 2);
