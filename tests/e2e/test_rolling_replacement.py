@@ -108,7 +108,7 @@ class Iris:
 
     def end_gracefully(self):
         self._server.signal(signal.SIGTERM)
-        assert self._server.wait() == 0
+        assert self._server.wait(40) == 0  # gunicorn's own patience is 30 s
 
     kill = Counted.kill
 
