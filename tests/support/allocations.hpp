@@ -1,5 +1,5 @@
-// Counts what each thread of an executable that asks takes from the heap: malloc and its relatives (operator new ends
-// there), and what OpenSSL takes, apart.
+// Counts what each thread of an executable takes from the heap: malloc and its relatives (operator new ends there), and
+// what OpenSSL takes, apart. Only where tests/CMakeLists.txt says so.
 #pragma once
 
 #include "base/sanitized.hpp"
