@@ -1,5 +1,6 @@
 #include "base/buffer.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <new>
 
@@ -15,49 +16,60 @@ buffer_pool::bytes_ptr memory_of(std::size_t size) {
 
 } // namespace
 
-buffer_pool::block buffer_pool::take(std::size_t size) {
+buffer_pool::block buffer_pool::take(std::size_t size, bool stride) {
+    size = size <= small_block ? small_block : std::max(size, record_block);
+    auto* const pooled = free_of(size);
+    block taken{{}, size, stride};
+    if (pooled == nullptr || pooled->blocks.empty())
+        taken.bytes = memory_of(size);
+    else {
+        taken.bytes = std::move(pooled->blocks.back());
+        pooled->blocks.pop_back();
+        pooled->unused = std::min(pooled->unused, pooled->blocks.size());
+    }
     ++lent_;
-    if (size == bulk_block || size == long_block) strides_lent_ += size;
-    const auto pooled = [](std::vector<bytes_ptr>& free, std::size_t of) {
-        if (free.empty()) return block{memory_of(of), of};
-        block taken{std::move(free.back()), of};
-        free.pop_back();
-        return taken;
-    };
-    if (size <= small_block) return {memory_of(small_block), small_block};
-    if (size == bulk_block) return pooled(bulk_, bulk_block);
-    if (size == long_block) return pooled(long_, long_block);
-    return {memory_of(size), size};
+    if (stride) strides_lent_ += size;
+    return taken;
 }
 
 void buffer_pool::give(block&& returned) {
     --lent_;
-    if (returned.size == bulk_block || returned.size == long_block) strides_lent_ -= returned.size;
-    if (returned.size == bulk_block && bulk_.size() < kept_bulk)
-        bulk_.push_back(std::move(returned.bytes));
-    else if (returned.size == long_block && long_.size() < kept_long)
-        long_.push_back(std::move(returned.bytes));
+    if (returned.stride) strides_lent_ -= returned.size;
+    if (auto* const pooled = free_of(returned.size)) {
+        if (strides_lent_ + kept() + returned.size <= most_strides) pooled->blocks.push_back(std::move(returned.bytes));
+    }
     returned = {};
 }
 
-void buffer::reserve(std::size_t size) {
-    if (capacity() < size) {
-        auto larger = pool_.take(size + headroom + tailroom);
-        const auto kept = this->size();
-        if (kept != 0) std::memcpy(larger.bytes.get() + headroom, data(), kept);
-        if (has_block()) pool_.give(std::move(block_));
-        block_ = std::move(larger);
-        begin_ = headroom;
-        end_ = headroom + kept;
-    }
+void buffer_pool::release_unused() {
+    const auto release = [](free_blocks& free, std::size_t few) {
+        const auto count = std::min(free.unused, free.blocks.size() - std::min(free.blocks.size(), few));
+        free.blocks.erase(free.blocks.begin(), free.blocks.begin() + static_cast<std::ptrdiff_t>(count));
+        free.unused = free.blocks.size();
+    };
+    release(bulk_, kept_bulk);
+    release(long_, kept_long);
+}
+
+void buffer::take_larger(std::size_t size, bool stride) {
+    if (capacity() >= size) return;
+    auto larger = pool_.take(size + headroom + tailroom, stride);
+    const auto kept = this->size();
+    if (kept != 0) std::memcpy(larger.bytes.get() + headroom, data(), kept);
+    if (has_block()) pool_.give(std::move(block_));
+    block_ = std::move(larger);
+    begin_ = headroom;
+    end_ = headroom + kept;
 }
 
 void buffer::reserve_stride(std::uint64_t to_come) {
     constexpr std::uint64_t worth_a_long_one = 4 * buffer_pool::long_block;
     if (to_come >= worth_a_long_one && capacity() < long_stride && pool_.has_to_spare(buffer_pool::long_block))
-        reserve(long_stride);
+        take_larger(long_stride, true);
+    else if (capacity() < bulk && pool_.has_to_spare(buffer_pool::bulk_block))
+        take_larger(bulk, true);
     else
-        reserve(capacity() < bulk && pool_.has_to_spare(buffer_pool::bulk_block) ? bulk : ordinary);
+        reserve();
 }
 
 void buffer::compact() {

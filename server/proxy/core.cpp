@@ -93,6 +93,7 @@ base::task<> core::tick() {
         if (traces != nullptr) traces->flush();
         if (now >= next_sweep) {
             pool.sweep(now);
+            buffers.release_unused();
             base::block_store::release_unused();
             next_sweep = now + std::chrono::seconds(1);
         }

@@ -44,6 +44,10 @@ task<result<void>> exchange<Stream>::read_body() {
     while (in.empty()) {
         in.reserve();
         const auto room = in.writable();
+        if (error_code ignored; client_.stream.buffered()) {
+            in.commit(client_.stream.read_now(room, ignored)); // an error is met again
+            if (!in.empty()) break;
+        }
         cooling_.arm(hot_time);
         auto [ec, n] = co_await client_.stream.async_read_some(asio::buffer(room.data(), room.size()), awaited);
         const bool cold = cooling_.fired();
@@ -78,7 +82,12 @@ task<result<void>> exchange<Stream>::collect_body() {
     auto& in = client_.in;
     while (!request_body_.done() && now_.body_bytes < limits.request_buffer_bytes) {
         if (in.empty()) {
-            in.reserve();
+            if (const auto to_come = request_body_.known_remaining(); to_come > base::buffer_pool::small_block) {
+                if constexpr (Stream::is_tls)
+                    client_.stream.read_in_bulk(to_come);
+                else
+                    in.reserve_stride(to_come);
+            }
             const auto read = co_await read_body();
             if (!read) co_return read.error();
         }
@@ -95,6 +104,7 @@ task<result<void>> exchange<Stream>::collect_body() {
         if (!piece) co_return piece.error();
         out_.append(*piece);
     }
+    if constexpr (Stream::is_tls) client_.stream.read_as_usual(); // while the model works, others may have the stride
     co_return result<void>{};
 }
 

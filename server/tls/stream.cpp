@@ -75,8 +75,9 @@ int stream::bio_read(BIO* bio, char* into, int size) {
 int stream::bio_write(BIO* bio, const char* from, int size) {
     auto& self = *static_cast<stream*>(BIO_get_data(bio));
     BIO_clear_retry_flags(bio);
+    const int more = self.more_follows_ ? MSG_MORE : 0; // held back until the next send, or until the socket is full
     const auto n =
-        ::send(self.socket_.native_handle(), from, static_cast<std::size_t>(size), MSG_NOSIGNAL | MSG_DONTWAIT);
+        ::send(self.socket_.native_handle(), from, static_cast<std::size_t>(size), MSG_NOSIGNAL | MSG_DONTWAIT | more);
     if (n > 0) self.sent_ += static_cast<std::size_t>(n);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) BIO_set_retry_write(bio);
     return static_cast<int>(n);
@@ -88,7 +89,7 @@ std::span<char> stream::room() {
     if (to_come_ != 0)
         in_.reserve_stride(to_come_);
     else
-        in_.reserve();
+        in_.reserve(base::buffer::record);
     in_.compact();
     return in_.writable();
 }
@@ -138,17 +139,23 @@ std::size_t stream::read_now(std::span<char> into, error_code& ec) {
     return total;
 }
 
+// The records of one write leave together where they make one segment, as far as that is the kernel's to choose: it
+// sends it once, and the peer is woken once. Of a larger write the first of it should be on its way meanwhile.
 std::size_t stream::write_now(std::string_view bytes, error_code& ec) {
+    constexpr std::size_t one_segment = 64 * 1024; // what segmentation offload takes at most
     std::size_t total = 0;
     if (failure_) return ec = failure_, total;
     while (total < bytes.size()) {
-        const int n = SSL_write(working(), bytes.data() + total, static_cast<int>(bytes.size() - total));
+        const auto record = std::min<std::size_t>(bytes.size() - total, SSL3_RT_MAX_PLAIN_LENGTH);
+        more_follows_ = record != bytes.size() - total && bytes.size() <= one_segment;
+        const int n = SSL_write(working(), bytes.data() + total, static_cast<int>(record));
         if (n <= 0) {
             if (const auto why = failure_of(n); why != asio::error::would_block) ec = why;
             break;
         }
         total += static_cast<std::size_t>(n);
     }
+    more_follows_ = false;
     return total;
 }
 

@@ -194,6 +194,7 @@ private:
     error_code failure_;        // of an SSL_ call: what every later one gets
     std::uint64_t to_come_ = 0; // of a large body
     std::uint64_t sent_ = 0;    // ciphertext given to the kernel
+    bool more_follows_ = false; // the record that is written is not the last of its write
     bool refused_ = false;
 };
 

@@ -2,7 +2,9 @@
 
 #include <catch2/catch.hpp>
 
+#include <memory>
 #include <string>
+#include <vector>
 
 using scoregate::base::buffer;
 using scoregate::base::buffer_pool;
@@ -14,13 +16,15 @@ constexpr auto bulk = buffer::bulk;
 
 } // namespace
 
-TEST_CASE("blocks come in two sizes, and others exactly") {
+TEST_CASE("blocks come in four sizes, and others exactly") {
     buffer_pool pool;
     CHECK(pool.take(1).size == buffer_pool::small_block);
     CHECK(pool.take(buffer_pool::small_block).size == buffer_pool::small_block);
-    CHECK(pool.take(buffer_pool::small_block + 1).size == buffer_pool::small_block + 1);
+    CHECK(pool.take(buffer_pool::small_block + 1).size == buffer_pool::record_block);
+    CHECK(pool.take(buffer_pool::record_block + 1).size == buffer_pool::record_block + 1);
     CHECK(pool.take(buffer_pool::bulk_block).size == buffer_pool::bulk_block);
     CHECK(pool.take(buffer_pool::bulk_block + 1).size == buffer_pool::bulk_block + 1);
+    CHECK(pool.take(buffer_pool::long_block).size == buffer_pool::long_block);
 }
 
 TEST_CASE("a large block that was given back is lent again") {
@@ -49,29 +53,67 @@ TEST_CASE("a pool knows how many blocks are lent") {
     CHECK(pool.lent() == 0);
 }
 
-TEST_CASE("what a pool keeps is bounded") {
-    // Every block is written to first, so that a block that comes back can be told from fresh memory.
-    const auto kept_of = [](std::size_t size, std::size_t count) {
-        buffer_pool pool;
-        std::vector<buffer_pool::block> lent;
-        std::vector<const char*> given;
-        for (std::size_t i = 0; i < count; ++i) lent.push_back(pool.take(size));
-        for (auto& each : lent) given.push_back(each.bytes.get());
-        // Those over the bound are freed in giving; memory taken first keeps their addresses from coming back.
-        std::vector<buffer_pool::bytes_ptr> stays;
-        for (auto& each : lent) pool.give(std::move(each));
-        std::size_t kept = 0;
-        for (std::size_t i = 0; i < count; ++i) {
-            auto again = pool.take(size);
-            // Blocks come back last in, first out: as long as that holds they are the pool's own.
-            if (i < 8 && size == buffer_pool::bulk_block && again.bytes.get() == given[7 - i]) ++kept;
-            if (i < 2 && size == buffer_pool::long_block && again.bytes.get() == given[1 - i]) ++kept;
-            stays.push_back(std::move(again.bytes));
-        }
-        return kept;
-    };
-    CHECK(kept_of(buffer_pool::bulk_block, 40) == 8);
-    CHECK(kept_of(buffer_pool::long_block, 8) == 2);
+namespace {
+
+// Takes so many blocks at once and gives all of them back.
+void use(buffer_pool& pool, std::size_t size, std::size_t count) {
+    std::vector<buffer_pool::block> lent;
+    for (std::size_t i = 0; i < count; ++i) lent.push_back(pool.take(size));
+    for (auto& each : lent) pool.give(std::move(each));
+}
+
+} // namespace
+
+TEST_CASE("a pool keeps large blocks while they are used, then a few of them") {
+    constexpr auto bulk_block = buffer_pool::bulk_block, long_block = buffer_pool::long_block;
+    buffer_pool pool;
+    use(pool, bulk_block, 40);
+    CHECK(pool.kept() == 40 * bulk_block);
+    pool.release_unused(); // they have all been used
+    CHECK(pool.kept() == 40 * bulk_block);
+    use(pool, bulk_block, 30);
+    pool.release_unused(); // ten have not
+    CHECK(pool.kept() == 30 * bulk_block);
+    pool.release_unused();
+    pool.release_unused();
+    CHECK(pool.kept() == 8 * bulk_block);
+    use(pool, long_block, 8);
+    CHECK(pool.kept() == 8 * bulk_block + 8 * long_block);
+    pool.release_unused();
+    pool.release_unused();
+    CHECK(pool.kept() == 8 * bulk_block + 2 * long_block);
+}
+
+TEST_CASE("what a pool keeps is bounded, together with the strides that are lent") {
+    constexpr auto bulk_block = buffer_pool::bulk_block, most = 64 * bulk_block;
+    buffer_pool pool;
+    use(pool, bulk_block, 100);
+    CHECK(pool.kept() == most);
+    std::vector<std::unique_ptr<buffer>> strides;
+    for (int i = 0; i < 10; ++i) {
+        strides.push_back(std::make_unique<buffer>(pool));
+        strides.back()->reserve_stride(1 << 20);
+    }
+    CHECK(pool.kept() == most - 10 * bulk_block);
+    use(pool, bulk_block, 100);
+    CHECK(pool.kept() == most - 10 * bulk_block);
+    use(pool, buffer_pool::small_block, 100); // nor any of those that are not pooled
+    use(pool, bulk_block + 1, 100);
+    CHECK(pool.kept() == most - 10 * bulk_block);
+    strides.clear();
+    CHECK(pool.kept() == most);
+}
+
+TEST_CASE("a block of the size of a stride that is none leaves the strides to others") {
+    buffer_pool pool;
+    std::vector<std::unique_ptr<buffer>> collected;
+    for (int i = 0; i < 64; ++i) {
+        collected.push_back(std::make_unique<buffer>(pool));
+        collected.back()->reserve(bulk);
+    }
+    buffer stride(pool);
+    stride.reserve_stride(1 << 20);
+    CHECK(stride.capacity() == bulk);
 }
 
 TEST_CASE("a buffer without a block holds nothing and has room for nothing") {
@@ -137,8 +179,8 @@ TEST_CASE("reserve keeps what is readable") {
     bytes.reserve(ordinary); // enough already: nothing moves
     CHECK(bytes.capacity() == ordinary);
     CHECK(bytes.readable() == "kept");
-    bytes.reserve(ordinary + 1);
-    CHECK(bytes.capacity() == ordinary + 1);
+    bytes.reserve(ordinary + 1); // the next larger block
+    CHECK(bytes.capacity() == buffer::record);
     CHECK(bytes.readable() == "kept");
     bytes.reserve(bulk);
     CHECK(bytes.capacity() == bulk);
@@ -190,6 +232,21 @@ TEST_CASE("the largest bodies have the longest strides, as long as others can ha
     buffer middling(pool);
     middling.reserve_stride((2 << 20) - 1);
     CHECK(middling.capacity() == bulk);
+}
+
+TEST_CASE("trim gives back what a large body had, if nothing stands in it") {
+    buffer_pool pool;
+    buffer bytes(pool);
+    bytes.reserve(buffer::record);
+    bytes.trim();
+    CHECK(bytes.capacity() == buffer::record);
+    bytes.reserve(bulk);
+    bytes.append("kept");
+    bytes.trim();
+    CHECK(bytes.capacity() == bulk);
+    bytes.clear();
+    bytes.trim();
+    CHECK_FALSE(bytes.has_block());
 }
 
 TEST_CASE("release gives the block back to the pool, and so does the end of the buffer") {

@@ -2,6 +2,7 @@
 
 #include "base/gate.hpp"
 #include "support/certificates.hpp"
+#include "support/segments.hpp"
 #include "tls/server_context.hpp"
 
 #include <boost/asio/read.hpp>
@@ -475,6 +476,38 @@ TEST_CASE("a full socket takes a part, and the rest goes on from another place")
     REQUIRE(at.until([&] { return rest.done && at.peer->heard.size() >= bytes.size(); }));
     CHECK_FALSE(rest.ec);
     CHECK(rest.bytes == moved.size());
+    CHECK((at.peer->heard == bytes));
+}
+
+TEST_CASE("the records of one write leave in one segment") {
+    connection at;
+    at.establish();
+    const int socket = at.server->socket().native_handle();
+    const auto bytes = pattern(20 * 1024, 1); // two records, together less than half of the peer's first window
+    const auto before = tests::data_segments_sent(socket);
+    error_code ec;
+    CHECK(at.server->write_now(bytes, ec) == bytes.size());
+    CHECK(tests::data_segments_sent(socket) == before + 1);
+    CHECK(at.server->write_now("and one that nothing follows", ec) == 28);
+    CHECK(tests::data_segments_sent(socket) == before + 2);
+    REQUIRE(at.until([&] { return at.peer->heard.size() >= bytes.size() + 28; }));
+    CHECK((at.peer->heard == bytes + "and one that nothing follows"));
+}
+
+TEST_CASE("a record that the kernel holds back for the next one leaves though that finds the socket full") {
+    connection at;
+    at.establish();
+    at.server->socket().set_option(asio::socket_base::send_buffer_size(1)); // as little as there can be
+    const auto bytes = pattern(64 * 1024, 1);
+    error_code ec;
+    std::size_t sent = 0;
+    while (sent < bytes.size()) { // each time as much as the socket takes
+        const auto now = at.server->write_now(std::string_view(bytes).substr(sent), ec);
+        REQUIRE_FALSE(ec);
+        sent += now;
+        if (now == 0) REQUIRE(at.until([&] { return at.peer->heard.size() >= sent; }));
+    }
+    REQUIRE(at.until([&] { return at.peer->heard.size() >= bytes.size(); }));
     CHECK((at.peer->heard == bytes));
 }
 
