@@ -16,6 +16,12 @@ buffer_pool::bytes_ptr memory_of(std::size_t size) {
 
 } // namespace
 
+// Room for all that may be kept: giving back never fails.
+buffer_pool::buffer_pool() {
+    bulk_.blocks.reserve(most_strides / bulk_block);
+    long_.blocks.reserve(most_strides / long_block);
+}
+
 buffer_pool::block buffer_pool::take(std::size_t size, bool stride) {
     size = size <= small_block ? small_block : std::max(size, record_block);
     auto* const pooled = free_of(size);

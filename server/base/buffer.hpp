@@ -30,6 +30,8 @@ public:
         bool stride = false;
     };
 
+    buffer_pool();
+
     // At least `size` bytes: a small or a record's block of the block store, a pooled block for exactly a bulk or a
     // long one, else memory of that size. A stride is one of those that has_to_spare() counts.
     block take(std::size_t size, bool stride = false);
