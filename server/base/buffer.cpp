@@ -35,6 +35,12 @@ buffer_pool::block buffer_pool::take(std::size_t size, bool stride) {
     }
     ++lent_;
     if (stride) strides_lent_ += size;
+    // A stride of one size leaves less for what is kept of the other.
+    auto& other = pooled == &bulk_ ? long_ : bulk_;
+    while (stride && strides_lent_ + kept() > most_strides && !other.blocks.empty()) {
+        other.blocks.pop_back();
+        other.unused = std::min(other.unused, other.blocks.size());
+    }
     return taken;
 }
 

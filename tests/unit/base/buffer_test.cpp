@@ -102,6 +102,12 @@ TEST_CASE("what a pool keeps is bounded, together with the strides that are lent
     CHECK(pool.kept() == most - 10 * bulk_block);
     strides.clear();
     CHECK(pool.kept() == most);
+    for (int i = 0; i < 8; ++i) {
+        strides.push_back(std::make_unique<buffer>(pool));
+        strides.back()->reserve_stride(16 << 20);
+        CHECK(strides.back()->capacity() == buffer::long_stride);
+        CHECK(pool.kept() == most - strides.size() * buffer_pool::long_block);
+    }
 }
 
 TEST_CASE("a block of the size of a stride that is none leaves the strides to others") {
