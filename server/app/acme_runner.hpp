@@ -9,7 +9,7 @@
 #pragma once
 
 #include "app/acme_order.hpp"
-#include "app/descriptor.hpp"
+#include "base/descriptor.hpp"
 #include "base/executor.hpp"
 
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
@@ -22,6 +22,8 @@
 #include <vector>
 
 namespace scoregate::app {
+
+using base::descriptor;
 
 // The parent's side. Control thread.
 class acme_runner {

@@ -2,7 +2,7 @@
 // passed by what started this one (systemd's LISTEN_FDS). Which of them the configuration asks for. Start-up only.
 #pragma once
 
-#include "app/descriptor.hpp"
+#include "base/descriptor.hpp"
 #include "config/model.hpp"
 
 #include <boost/system/result.hpp>
@@ -13,6 +13,8 @@
 #include <vector>
 
 namespace scoregate::app {
+
+using base::descriptor;
 
 enum class purpose : std::uint8_t { https, http, admin };
 

@@ -1,6 +1,6 @@
 #include "app/program_run.hpp"
 
-#include "app/descriptor.hpp"
+#include "base/descriptor.hpp"
 
 #include <algorithm>
 #include <array>
@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 namespace scoregate::app {
+
+using base::descriptor;
 
 namespace {
 

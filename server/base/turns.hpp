@@ -6,8 +6,8 @@
 #pragma once
 
 #include "base/executor.hpp"
+#include "base/poller.hpp"
 
-#include <boost/asio/post.hpp>
 #include <boost/intrusive/list.hpp>
 
 #include <chrono>
@@ -61,11 +61,10 @@ private:
         line_.pop_front();
         return first;
     }
-    // Behind all that is ready now, and what the loop finds ready before it comes round. Asio puts what it finds behind
-    // what has been posted by then: hence twice.
+    // Behind all that is ready now, and what the loop finds ready before it comes round.
     void go_on_later() {
         if (std::exchange(coming_, true)) return;
-        asio::post(where_, [this] { asio::post(where_, [this] { go_on(); }); });
+        poller::of(where_).later([this] { go_on(); });
     }
     void go_on() {
         coming_ = false;

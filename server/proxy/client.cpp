@@ -63,8 +63,7 @@ public:
         side_.finishing = true;
         cut_ = true;
         if (exchange_) return exchange_->abort();
-        error_code ignored;
-        side_.stream.socket().close(ignored);
+        side_.stream.socket().close();
     }
 
     bool make_way() override {
@@ -85,7 +84,7 @@ public:
             auto found = co_await read_request();
             while (found == next::nothing_yet) {
                 go_idle();
-                const auto [ec] = co_await side_.stream.socket().async_wait(base::tcp_socket::wait_read, awaited);
+                const auto [ec] = co_await side_.stream.socket().async_wait(base::socket::wait_read, awaited);
                 found = next::end;
                 if (comes_back(ec)) found = co_await read_request();
             }
@@ -102,10 +101,7 @@ public:
     }
 
 private:
-    void cancel() {
-        error_code ignored;
-        side_.stream.socket().cancel(ignored);
-    }
+    void cancel() { side_.stream.socket().cancel(); }
 
     const config::settings& settings() const { return side_.where.snapshot()->settings(); }
 
@@ -146,17 +142,17 @@ private:
         proxy_header header;
         if (!base::contains(settings().trusted_proxies, side_.peer)) header.found = proxy_header::state::refused;
         while (header.found == proxy_header::state::incomplete) {
-            const auto [ec] = co_await socket.async_wait(base::tcp_socket::wait_read, awaited);
+            const auto [ec] = co_await socket.async_wait(base::socket::wait_read, awaited);
             if (ec || waiting_.fired()) break;
             in.reserve();
             const auto room = in.writable();
-            const auto seen = ::recv(socket.native_handle(), room.data(), room.size(), MSG_PEEK | MSG_DONTWAIT);
-            if (seen < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+            const auto seen = socket.peek_now(room.data(), room.size());
+            if (seen < 0 && errno == EAGAIN) continue;
             if (seen <= 0) break;
             header = parse_proxy_header({in.data(), in.size() + static_cast<std::size_t>(seen)});
             const bool whole = header.found == proxy_header::state::whole;
             const auto its = whole ? header.size - in.size() : static_cast<std::size_t>(seen);
-            in.commit(static_cast<std::size_t>(::recv(socket.native_handle(), room.data(), its, MSG_DONTWAIT)));
+            in.commit(static_cast<std::size_t>(socket.read_now(room.data(), its)));
         }
         const bool began = in.size() != 0;
         in.release();
@@ -187,7 +183,7 @@ private:
     // Bytes that the kernel has and nobody has read.
     bool arrived() {
         char one = 0;
-        return ::recv(side_.stream.socket().native_handle(), &one, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+        return side_.stream.socket().peek_now(&one, 1) > 0;
     }
 
     enum class next : std::uint8_t { request, nothing_yet, end };
@@ -245,10 +241,9 @@ private:
             if (side_.stream.refused()) co_return co_await linger();
         }
         if (end == ending::cut) { // what was sent is not whole: over TLS no close_notify tells, in clear only a reset
-            error_code ignored;
             if constexpr (!Stream::is_tls) {
-                side_.stream.socket().set_option(base::tcp_socket::linger(true, 0), ignored);
-                side_.stream.socket().close(ignored); // Asio's destructor would take the option back
+                error_code ignored;
+                side_.stream.socket().set_option(base::socket::linger(true, 0), ignored);
             }
             co_return;
         }
@@ -264,9 +259,7 @@ private:
         in.clear();
         in.reserve();
         const auto room = in.writable();
-        const auto drop = [&] {
-            return ::recv(side_.stream.socket().native_handle(), room.data(), room.size(), MSG_DONTWAIT);
-        };
+        const auto drop = [&] { return side_.stream.socket().read_now(room.data(), room.size()); };
         if (drop() <= 0) return false;
         const auto more = drop();
         return more > 0 || (more < 0 && errno == EAGAIN);
@@ -277,7 +270,7 @@ private:
         lingering_ = true;
         auto& socket = side_.stream.socket();
         error_code ec;
-        socket.shutdown(base::tcp_socket::shutdown_send, ec);
+        socket.shutdown(base::socket::shutdown_send, ec);
         auto& in = side_.in;
         in.clear();
         in.reserve();
@@ -320,7 +313,7 @@ private:
         telemetry::log().debug("client {}: no TLS with it: {}", side_.address, telemetry::to_string(why));
         if (outcome == tls::handshake_outcome::plain_http) {
             const auto told = http::plain_http_on_tls_reply(on.date());
-            ::send(stream.socket().native_handle(), told.data(), told.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+            stream.socket().write_now(told.data(), told.size());
         }
         if (!evicted_ && (outcome == tls::handshake_outcome::plain_http || stream.refused())) co_await linger();
         co_return false;
@@ -379,15 +372,10 @@ void serve(core& where, dealing& of, const base::ip_address& peer, Args&&... str
 } // namespace
 
 void adopt_client(core& where, dealing& of, const arrival& one) {
-    base::tcp_socket socket(where.where());
+    base::socket socket(where.where());
     error_code ec;
-    // The family only matters for what Asio would open itself.
-    socket.assign(base::tcp::v6(), one.descriptor, ec);
-    if (ec) {
-        ::close(one.descriptor);
-        return where.release_connection();
-    }
-    socket.set_option(base::tcp::no_delay(true), ec);
+    socket.assign(base::descriptor(one.descriptor), ec);
+    if (!ec) socket.set_option(base::tcp::no_delay(true), ec);
     const bool https = one.through == entrance::https;
     if (ec || (https && where.tls() == nullptr)) return where.release_connection(); // gone already; switched off
     if (https)

@@ -1,12 +1,18 @@
 #include "proxy/core.hpp"
 
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+
 #include <algorithm>
+#include <chrono>
 #include <ctime>
 #include <string>
 
 namespace scoregate::proxy {
 
 namespace {
+
+using namespace std::chrono_literals;
 
 // A handle with a count of this core's own: pinning it for a request touches no cache line of another core.
 std::shared_ptr<const routing::snapshot> own(std::shared_ptr<const routing::snapshot> shared) {
@@ -30,6 +36,14 @@ constexpr std::array<std::string_view, telemetry::refusals.size()> why_refused{
 };
 
 } // namespace
+
+// Its memory is not the heap's.
+struct core::turn {
+    using allocator_type = base::frame_allocator<void>;
+    allocator_type get_allocator() const noexcept { return {}; }
+    void operator()() const { of.serve_turn(); }
+    core& of;
+};
 
 void core::adopt(std::shared_ptr<const routing::snapshot> next) {
     snapshot_ = own(std::move(next));
@@ -61,6 +75,7 @@ core::core(unsigned index, std::shared_ptr<const routing::snapshot> first, tls::
       handshake_turns_(where(), handshake_slice) {
     retain_connections();
     write_date();
+    poller_.drive();
 }
 
 // By what the deployments have by now: a snapshot that comes after this one may have been built already.
@@ -71,33 +86,37 @@ void core::retain_connections() {
     pool.retain(std::move(ids));
 }
 
+// What waits for a socket waits in the poller; the io_context has what is posted to it, and timers, which so are as
+// exact as a tick. What the poller finds is told by a handler of the io_context: code that runs is in its thread, for
+// Asio too.
 void core::run() {
-    base::spawn(where(), ticking_, tick());
-    io_.run();
+    const auto goes_on = base::asio::make_work_guard(io_);
+    for (;;) {
+        io_.poll();
+        if (io_.stopped()) return;
+        const auto until_tick = next_tick_ - std::chrono::steady_clock::now();
+        poller_.look(std::max(std::chrono::ceil<std::chrono::milliseconds>(until_tick), 0ms));
+        base::asio::post(io_, turn{*this});
+    }
 }
 
-base::task<> core::tick() {
-    base::tick_timer timer(where());
-    const auto beginning = std::chrono::steady_clock::now();
-    auto next_sweep = beginning;
-    for (;;) {
-        timer.expires_after(base::deadline_wheel::tick_length);
-        next_tick_ = timer.expiry();
-        const auto [ec] = co_await timer.async_wait(base::awaited);
-        if (ec) co_return;
-        const auto now = std::chrono::steady_clock::now();
-        last_tick_late_ = now - next_tick_;
-        wheel.advance(std::chrono::duration_cast<std::chrono::milliseconds>(now - beginning));
-        write_date();
-        if (log != nullptr) log->flush();
-        if (traces != nullptr) traces->flush();
-        if (now >= next_sweep) {
-            pool.sweep(now);
-            buffers.release_unused();
-            base::block_store::release_unused();
-            next_sweep = now + std::chrono::seconds(1);
-        }
-    }
+void core::serve_turn() {
+    poller_.tell();
+    if (const auto now = std::chrono::steady_clock::now(); now >= next_tick_) tick(now);
+}
+
+void core::tick(std::chrono::steady_clock::time_point now) {
+    last_tick_late_ = now - next_tick_;
+    next_tick_ = now + base::deadline_wheel::tick_length;
+    wheel.advance(std::chrono::duration_cast<std::chrono::milliseconds>(now - began_));
+    write_date();
+    if (log != nullptr) log->flush();
+    if (traces != nullptr) traces->flush();
+    if (now < next_sweep_) return;
+    pool.sweep(now);
+    buffers.release_unused();
+    base::block_store::release_unused();
+    next_sweep_ = now + std::chrono::seconds(1);
 }
 
 void core::write_date() {

@@ -8,6 +8,7 @@
 #include "base/deadline_wheel.hpp"
 #include "base/executor.hpp"
 #include "base/gate.hpp"
+#include "base/poller.hpp"
 #include "base/turns.hpp"
 #include "http/head.hpp"
 #include "http/identifiers.hpp"
@@ -22,7 +23,6 @@
 #include "tls/openssl_ptr.hpp"
 #include "upstream/pool.hpp"
 
-#include <boost/asio/post.hpp>
 #include <boost/intrusive/list.hpp>
 
 #include <array>
@@ -78,9 +78,12 @@ public:
     // Any thread.
     template <class Work>
     void post(Work work) {
-        base::asio::post(io_, std::move(work));
+        poller_.post(std::move(work));
     }
-    void stop() { io_.stop(); }
+    void stop() {
+        io_.stop();
+        poller_.wake();
+    }
     // Connections dealt to this core and not yet closed. Counted when dealt, so that a burst is spread.
     std::size_t open_connections() const { return connections_.load(std::memory_order_relaxed); }
     void promise_connection() { connections_.fetch_add(1, std::memory_order_relaxed); }
@@ -164,19 +167,22 @@ public:
     http::response_head response;
 
 private:
-    base::task<> tick();
+    struct turn;
+    void serve_turn();
+    void tick(std::chrono::steady_clock::time_point now);
     void write_date();
     void retain_connections();
 
     unsigned index_;
-    base::gate ticking_; // apart: the tick ends with the loop, not with the clients
     base::asio::io_context io_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO}; // its sockets are this thread's alone
+    base::poller& poller_ = base::poller::of(io_.get_executor());
     std::shared_ptr<const routing::snapshot> snapshot_;
     tls::ssl_ctx_ptr tls_;
     std::string date_;
     std::time_t date_second_ = 0;
     bool unready_ = false, draining_ = false;
-    std::chrono::steady_clock::time_point next_tick_ = std::chrono::steady_clock::now();
+    std::chrono::steady_clock::time_point next_tick_ = std::chrono::steady_clock::now(), next_sweep_ = next_tick_;
+    std::chrono::steady_clock::time_point began_ = next_tick_; // the wheel's time
     duration last_tick_late_{0};
     std::array<telemetry::rate_limited, telemetry::refusals.size()> complaints_;
     std::atomic<std::size_t> connections_{0};

@@ -41,8 +41,7 @@ void exchange<Stream>::cancel_all(void* self) {
 
 template <class Stream>
 void exchange<Stream>::cancel_client(void* self) {
-    error_code ignored;
-    static_cast<exchange*>(self)->client_.stream.socket().cancel(ignored);
+    static_cast<exchange*>(self)->client_.stream.socket().cancel();
 }
 
 template <class Stream>
@@ -53,8 +52,7 @@ void exchange<Stream>::cancel_replica(void* self) {
 template <class Stream>
 void exchange<Stream>::abort() {
     aborted_ = true;
-    error_code ignored;
-    client_.stream.socket().close(ignored);
+    client_.stream.socket().close();
     if (replica_) replica_->cancel(); // it may still be at work: see leave_replica
     place_.tell();
 }
@@ -295,7 +293,7 @@ task<result<void>> exchange<Stream>::dispatch() {
     else {
         if (now_.watching) co_await end_watch();
         now_.uploading = true;
-        upload_ended_.emplace(core_.where(), base::tick_timer::time_point::max());
+        upload_ended_.emplace(core_.where());
         base::spawn(core_.where(), core_.gate, upload());
     }
     co_return result<void>{};

@@ -208,8 +208,8 @@ private:
     base::deadline replica_reading_, replica_writing_; // cancel the replica's
     base::deadline unwatched_;                         // fires when the client is to be watched
     base::deadline total_;                             // cancels all of them
-    std::optional<base::tick_timer> upload_ended_;     // cancelled when the upload coroutine has ended
-    std::optional<base::tick_timer> watch_ended_;      // cancelled when the watch has ended
+    std::optional<base::event> upload_ended_;          // told by the upload coroutine
+    std::optional<base::event> watch_ended_;           // told by the watch
 
     // How replies are taken, one after another: who pipelines is no faster for it.
     pace reply_pace_{most_ahead, first_ahead};

@@ -117,7 +117,7 @@ task<> exchange<Stream>::upload() {
     } else if (!now_.reply_started)
         replica_reading_.arm(now_.target->settings.request_timeout);
     now_.uploading = false;
-    upload_ended_->cancel();
+    upload_ended_->tell();
 }
 
 template <class Stream>

@@ -17,7 +17,7 @@ void exchange<Stream>::trim_client() {
 }
 
 // What the kernel has for a client that does not read would stay there for minutes after the connection has been closed
-// in good order. Not through Asio, which takes the option back when it closes.
+// in good order.
 template <class Stream>
 void exchange<Stream>::forsake_client() {
     const ::linger reset{1, 0};
@@ -28,7 +28,7 @@ template <class Stream>
 task<error_code> exchange<Stream>::await_client() {
     if (client_.stream.buffered()) co_return error_code{};
     trim_client();
-    const auto [ec] = co_await client_.stream.socket().async_wait(base::tcp_socket::wait_read, awaited);
+    const auto [ec] = co_await client_.stream.socket().async_wait(base::socket::wait_read, awaited);
     co_return ec;
 }
 

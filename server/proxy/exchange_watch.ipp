@@ -35,13 +35,13 @@ task<> exchange<Stream>::watch_client() {
         break;
     }
     now_.watching = false;
-    if (watch_ended_) watch_ended_->cancel();
+    if (watch_ended_) watch_ended_->tell();
 }
 
 template <class Stream>
 task<> exchange<Stream>::end_watch() {
     now_.stop_watch = true;
-    watch_ended_.emplace(core_.where(), base::tick_timer::time_point::max());
+    watch_ended_.emplace(core_.where());
     cancel_client(this);
     cooling_.arm(std::chrono::milliseconds(0)); // again and again: what has just come may have it wait once more
     while (now_.watching) co_await watch_ended_->async_wait(awaited);

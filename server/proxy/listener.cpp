@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <utility>
@@ -20,12 +21,14 @@ constexpr std::chrono::seconds between_complaints{10};
 } // namespace
 
 listener::listener(core& on, dealing& to, int descriptor, entrance through)
-    : on_(on),
-      to_(to),
-      acceptor_(on.where(), base::tcp::v6(), descriptor),
-      pause_(on.where()),
-      through_(through),
-      complaint_(between_complaints) {}
+    : on_(on), to_(to), acceptor_(on.where()), pause_(on.where()), through_(through), complaint_(between_complaints) {
+    base::error_code ec;
+    acceptor_.assign(base::descriptor(descriptor), ec);
+    const int flags = ::fcntl(descriptor, F_GETFL);
+    if (!ec && ::fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) != 0)
+        ec.assign(errno, boost::system::system_category());
+    if (ec) throw boost::system::system_error(ec, "listener");
+}
 
 void listener::start() { base::spawn(on_.where(), on_.accepting, accept()); }
 
@@ -47,10 +50,7 @@ void listener::leave() { close(); }
 void listener::close() {
     stopped_ = true;
     pause_.cancel();
-    if (!acceptor_.is_open()) return;
-    base::error_code ec;
-    const int descriptor = acceptor_.release(ec);
-    if (!ec) ::close(descriptor);
+    acceptor_.release();
 }
 
 // Linux takes a listening socket out of service by shutdown() and back into it by listen(), and keeps the address bound
@@ -75,9 +75,8 @@ void listener::reassert() {
         ::shutdown(acceptor_.native_handle(), SHUT_RDWR);
         return;
     }
-    base::error_code ec;
-    acceptor_.listen(queue_length, ec); // of one that listens: changes nothing
-    if (ec) telemetry::log().error("cannot listen again: {}", ec.message());
+    if (::listen(acceptor_.native_handle(), queue_length) != 0) // of one that listens: changes nothing
+        telemetry::log().error("cannot listen again: {}", std::strerror(errno));
 }
 
 base::task<> listener::accept() {
@@ -87,7 +86,7 @@ base::task<> listener::accept() {
             co_await pause_.async_wait(base::awaited);
             continue;
         }
-        const auto [ec] = co_await acceptor_.async_wait(base::tcp_acceptor::wait_read, base::awaited);
+        const auto [ec] = co_await acceptor_.async_wait(base::socket::wait_read, base::awaited);
         if (ec || stopped_) co_return;
         if (state_ == state::accepting && accept_queued() == queue::exhausted) {
             pause_.expires_after(pause_when_exhausted);
@@ -108,7 +107,7 @@ listener::queue listener::accept_queued() {
             continue;
         }
         switch (errno) {
-        case EAGAIN: return queue::empty;
+        case EAGAIN: acceptor_.took_all(); return queue::empty;
         case EINVAL: return queue::exhausted; // another process that shares the socket has paused it
         case EMFILE:
         case ENFILE:

@@ -16,7 +16,8 @@ namespace scoregate::proxy {
 
 class listener {
 public:
-    // `descriptor` is bound, listening and non-blocking; owned from here on. `on` is the core whose thread accepts.
+    // `descriptor` is bound and listening; owned from here on, and made non-blocking, if it came from another process.
+    // `on` is the core whose thread accepts. Throws system_error.
     listener(core& on, dealing& to, int descriptor, entrance through);
     listener(const listener&) = delete;
     listener& operator=(const listener&) = delete;
@@ -47,7 +48,7 @@ private:
 
     core& on_;
     dealing& to_;
-    base::tcp_acceptor acceptor_;
+    base::socket acceptor_;
     base::tick_timer pause_; // before it accepts again: for a moment, or until resume()
     entrance through_;
     telemetry::rate_limited complaint_;

@@ -31,7 +31,7 @@ base::result<bool> queue_place::ask(routing::deployment& at, const config::reque
     in_ = &at;
     granted_ = false;
     longest_ = left;
-    news_.emplace(core_.where(), base::tick_timer::time_point::max());
+    news_.emplace(core_.where());
     return false;
 }
 
@@ -48,7 +48,7 @@ base::task<bool> queue_place::wait(bool (*pointless)(const void* who), const voi
 }
 
 void queue_place::tell() {
-    if (news_) news_->cancel();
+    if (news_) news_->tell();
 }
 
 void queue_place::woken(routing::waiter& who) noexcept { // NOLINT(bugprone-exception-escape)

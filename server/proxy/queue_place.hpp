@@ -6,6 +6,7 @@
 
 #include "base/deadline_wheel.hpp"
 #include "base/executor.hpp"
+#include "base/poller.hpp"
 #include "config/model.hpp"
 #include "routing/deployment.hpp"
 
@@ -38,9 +39,9 @@ private:
 
     core& core_;
     base::deadline limit_;
-    std::optional<base::tick_timer> news_; // cancelled when there are any; exists while it waits
-    routing::deployment* in_ = nullptr;    // the queue of; null: none
-    std::chrono::milliseconds longest_{};  // to wait
+    std::optional<base::event> news_;     // exists while it waits
+    routing::deployment* in_ = nullptr;   // the queue of; null: none
+    std::chrono::milliseconds longest_{}; // to wait
     routing::slot slot_;
     bool granted_ = false;
 };

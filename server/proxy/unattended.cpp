@@ -145,7 +145,7 @@ private:
 
     void end_sending() {
         error_code ignored;
-        work_.replica->socket().shutdown(base::tcp_socket::shutdown_send, ignored);
+        work_.replica->socket().shutdown(base::socket::shutdown_send, ignored);
     }
 
     bool take_head(base::buffer& in, std::size_t& scanned) {

@@ -20,10 +20,10 @@ ssl_ptr begin_as_server(SSL_CTX* context) {
 
 } // namespace
 
-stream::stream(base::tcp_socket socket, SSL_CTX* context, base::buffer_pool& pool)
+stream::stream(base::socket socket, SSL_CTX* context, base::buffer_pool& pool)
     : stream(std::move(socket), begin_as_server(context), pool) {}
 
-stream::stream(base::tcp_socket socket, ssl_ptr ssl, base::buffer_pool& pool)
+stream::stream(base::socket socket, ssl_ptr ssl, base::buffer_pool& pool)
     : socket_(std::move(socket)), ssl_(std::move(ssl)), in_(pool) {
     BIO* const bio = shared_bio();
     if (!ssl_ || BIO_up_ref(bio) != 1) throw std::bad_alloc();
@@ -76,10 +76,9 @@ int stream::bio_write(BIO* bio, const char* from, int size) {
     auto& self = *static_cast<stream*>(BIO_get_data(bio));
     BIO_clear_retry_flags(bio);
     const int more = self.more_follows_ ? MSG_MORE : 0; // held back until the next send, or until the socket is full
-    const auto n =
-        ::send(self.socket_.native_handle(), from, static_cast<std::size_t>(size), MSG_NOSIGNAL | MSG_DONTWAIT | more);
+    const auto n = self.socket_.write_now(from, static_cast<std::size_t>(size), more);
     if (n > 0) self.sent_ += static_cast<std::size_t>(n);
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) BIO_set_retry_write(bio);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) BIO_set_retry_write(bio);
     return static_cast<int>(n);
 }
 
@@ -94,11 +93,29 @@ std::span<char> stream::room() {
     return in_.writable();
 }
 
-void stream::filled(error_code ec, std::size_t bytes) {
-    if (!ec)
-        in_.commit(bytes);
+bool stream::fill() {
+    const auto into = room();
+    const auto n = socket_.read_now(into.data(), into.size());
+    if (n > 0)
+        in_.commit(static_cast<std::size_t>(n));
+    else if (n == 0)
+        socket_error_ = asio::error::eof;
+    else if (errno != EAGAIN && errno != EWOULDBLOCK)
+        socket_error_.assign(errno, boost::system::system_category());
     else
-        socket_error_ = ec;
+        return false;
+    return true;
+}
+
+bool stream::read_step(std::span<char> into, error_code& ec, std::size_t& n) {
+    if (into.empty()) return true;
+    if (!buffered() && (!socket_.readable() || !fill())) return false;
+    for (;;) {
+        n = read_now(into, ec);
+        if (ec != asio::error::would_block) return true;
+        ec = {};
+        if (!socket_.readable() || !fill()) return false;
+    }
 }
 
 error_code stream::failure_of(int result) {
@@ -227,18 +244,11 @@ bool stream::worth_asking() const {
 
 base::task<bool> stream::receive(base::turns* line, const base::deadline* limit) {
     release_buffers();
-    const auto [nothing] = co_await socket_.async_wait(base::tcp_socket::wait_read, base::awaited);
+    const auto [nothing] = co_await socket_.async_wait(base::socket::wait_read, base::awaited);
     if (nothing) co_return false;
     if (line != nullptr) co_await line->next();
     if (limit != nullptr && limit->fired()) co_return false;
-    const auto into = room();
-    const auto n = ::recv(socket_.native_handle(), into.data(), into.size(), MSG_DONTWAIT); // it is our turn now
-    if (n > 0)
-        filled({}, static_cast<std::size_t>(n));
-    else if (n == 0)
-        filled(asio::error::eof, 0);
-    else if (errno != EAGAIN && errno != EINTR)
-        filled(error_code(errno, boost::system::system_category()), 0);
+    fill(); // it is our turn now
     co_return true;
 }
 
@@ -258,7 +268,7 @@ base::task<handshake_outcome> stream::handshake(base::turns* line, const base::d
             break;
         }
         case SSL_ERROR_WANT_WRITE: {
-            const auto [ec] = co_await socket_.async_wait(base::tcp_socket::wait_write, base::awaited);
+            const auto [ec] = co_await socket_.async_wait(base::socket::wait_write, base::awaited);
             if (ec == asio::error::operation_aborted) co_return handshake_outcome::cancelled;
             break;
         }

@@ -12,12 +12,10 @@
 #include "base/buffer.hpp"
 #include "base/deadline_wheel.hpp"
 #include "base/executor.hpp"
+#include "base/socket.hpp"
 #include "base/turns.hpp"
 #include "base/unacknowledged.hpp"
 #include "tls/openssl_ptr.hpp"
-
-#include <boost/asio/compose.hpp>
-#include <boost/asio/post.hpp>
 
 #include <cstdint>
 #include <span>
@@ -50,14 +48,14 @@ public:
     static constexpr bool is_tls = true;
 
     // The server's end. Throws std::bad_alloc if OpenSSL has no memory for the connection.
-    stream(base::tcp_socket socket, SSL_CTX* context, base::buffer_pool& pool);
+    stream(base::socket socket, SSL_CTX* context, base::buffer_pool& pool);
     // The end that `ssl` is set to be. Null, or no memory: throws std::bad_alloc.
-    stream(base::tcp_socket socket, ssl_ptr ssl, base::buffer_pool& pool);
+    stream(base::socket socket, ssl_ptr ssl, base::buffer_pool& pool);
     stream(const stream&) = delete;
     stream& operator=(const stream&) = delete;
 
     executor_type get_executor() { return socket_.get_executor(); }
-    base::tcp_socket& socket() { return socket_; }
+    base::socket& socket() { return socket_; }
     SSL* native_handle() { return ssl_.get(); }
 
     // Runs our side of the handshake; if there is a line, OpenSSL works on each flight of the peer's when its turn has
@@ -97,77 +95,23 @@ public:
 
     template <class Buffers, class Token>
     auto async_read_some(const Buffers& buffers, Token&& token) {
-        return asio::async_compose<Token, void(error_code, std::size_t)>(
-            read_operation{*this, first_filled<asio::mutable_buffer>(buffers)}, token, socket_);
+        return socket_.async_read_by<void(error_code, std::size_t)>(
+            [this, into = base::socket::first_filled<asio::mutable_buffer>(buffers)](error_code& ec, std::size_t& n) {
+                return read_step({static_cast<char*>(into.data()), into.size()}, ec, n);
+            },
+            std::forward<Token>(token));
     }
     template <class Buffers, class Token>
     auto async_write_some(const Buffers& buffers, Token&& token) {
-        return asio::async_compose<Token, void(error_code, std::size_t)>(
-            write_operation{*this, first_filled<asio::const_buffer>(buffers)}, token, socket_);
+        return socket_.async_write_by<void(error_code, std::size_t)>(
+            [this, from = base::socket::first_filled<asio::const_buffer>(buffers)](error_code& ec, std::size_t& n) {
+                n = write_now({static_cast<const char*>(from.data()), from.size()}, ec);
+                return n != 0 || ec || from.size() == 0;
+            },
+            std::forward<Token>(token));
     }
 
 private:
-    // Like asio::ssl::stream, one call moves bytes of one buffer of a sequence only: the first that is not empty.
-    template <class Buffer, class Buffers>
-    static Buffer first_filled(const Buffers& buffers) {
-        for (auto each = asio::buffer_sequence_begin(buffers); each != asio::buffer_sequence_end(buffers); ++each)
-            if (const Buffer one(*each); one.size() != 0) return one;
-        return {};
-    }
-
-    struct read_operation {
-        stream& owner;
-        asio::mutable_buffer into;
-        enum { starting, filling, finishing } state = starting;
-        error_code result{};
-        std::size_t transferred = 0;
-
-        template <class Self>
-        void operator()(Self& self, error_code ec = {}, std::size_t n = 0) {
-            if (state == finishing) return self.complete(result, transferred);
-            if (state == filling) {
-                if (ec == asio::error::operation_aborted) return self.complete(ec, 0); // cancelled, not broken
-                owner.filled(ec, n);
-                transferred = owner.read_now({static_cast<char*>(into.data()), into.size()}, result);
-                if (result != asio::error::would_block) return self.complete(result, transferred);
-                result = {};
-            } else if (into.size() == 0 || owner.buffered()) {
-                if (into.size() != 0)
-                    transferred = owner.read_now({static_cast<char*>(into.data()), into.size()}, result);
-                if (result != asio::error::would_block) {
-                    state = finishing; // an initiating function must not complete inline
-                    return asio::post(owner.get_executor(), std::move(self));
-                }
-                result = {};
-            }
-            state = filling;
-            const auto room = owner.room();
-            owner.socket_.async_read_some(asio::buffer(room.data(), room.size()), std::move(self));
-        }
-    };
-    struct write_operation {
-        stream& owner;
-        asio::const_buffer from;
-        enum { starting, waiting, finishing } state = starting;
-        error_code result{};
-        std::size_t transferred = 0;
-
-        template <class Self>
-        void operator()(Self& self, error_code ec = {}, std::size_t = 0) {
-            if (state == finishing) return self.complete(result, transferred);
-            if (state == waiting && ec) return self.complete(ec, 0);
-            if (from.size() != 0)
-                transferred = owner.write_now({static_cast<const char*>(from.data()), from.size()}, result);
-            if (transferred != 0 || result || from.size() == 0) {
-                if (state == waiting) return self.complete(result, transferred);
-                state = finishing;
-                return asio::post(owner.get_executor(), std::move(self));
-            }
-            state = waiting;
-            owner.socket_.async_wait(base::tcp_socket::wait_write, std::move(self));
-        }
-    };
-
     static BIO* shared_bio();
     static int bio_read(BIO*, char*, int);
     static int bio_write(BIO*, const char*, int);
@@ -183,11 +127,13 @@ private:
     bool worth_asking() const; // OpenSSL, for the first time
     // Waits for more of the handshake, and for its turn, without buffers. False if it was cancelled.
     base::task<bool> receive(base::turns* line, const base::deadline* limit);
-    std::span<char> room();                        // where the socket's next bytes go
-    void filled(error_code ec, std::size_t bytes); // they came, or why not
-    error_code failure_of(int result);             // of an SSL_ call that did not succeed
+    // Plaintext out of what is there and what the socket has; false: neither has any.
+    bool read_step(std::span<char> into, error_code& ec, std::size_t& n);
+    std::span<char> room();            // where the socket's next bytes go
+    bool fill();                       // by what the socket has; false: nothing has come
+    error_code failure_of(int result); // of an SSL_ call that did not succeed
 
-    base::tcp_socket socket_;
+    base::socket socket_;
     ssl_ptr ssl_;
     base::buffer in_;           // ciphertext that OpenSSL has not taken yet
     error_code socket_error_;   // why the socket gives no more; handed out when in_ is used up

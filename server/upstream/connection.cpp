@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 namespace scoregate::upstream {
 
@@ -14,6 +13,17 @@ namespace {
 
 // Between tries while a backlog is full. It doubles: many may wait, each with a timer of its own.
 constexpr std::chrono::milliseconds first_pause{5}, longest_pause{100};
+
+base::error_code last_error() { return {errno, boost::system::system_category()}; }
+
+// True: it is connected. False: not yet, or not at all, as `ec` says.
+bool connect_now(const base::descriptor& from, const sockaddr* to, std::size_t size, base::error_code& ec) {
+    int result = 0;
+    do result = ::connect(from.number(), to, static_cast<socklen_t>(size));
+    while (result != 0 && errno == EINTR);
+    if (result != 0) ec = last_error();
+    return result == 0;
+}
 
 } // namespace
 
@@ -31,20 +41,35 @@ base::task<base::error_code> connection::open(const routing::replica& where, bas
     co_return ec;
 }
 
+base::descriptor connection::open_descriptor(int family, base::error_code& ec) const {
+    base::descriptor made(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!made) {
+        ec = last_error();
+    } else if (made.number() >= most_descriptors_) {
+        ec = make_error_code(boost::system::errc::too_many_files_open);
+        made = {};
+    }
+    return made;
+}
+
 base::task<base::error_code> connection::connect(std::span<const base::tcp::endpoint> addresses) {
     base::error_code ec = base::asio::error::host_not_found;
     for (const auto& address : addresses) {
-        auto& socket = plain_.socket();
-        if (socket.is_open()) socket.close(ec);
-        socket.open(address.protocol(), ec);
-        if (!ec && socket.native_handle() >= most_descriptors_) {
-            base::error_code ignored;
-            socket.close(ignored);
-            ec = make_error_code(boost::system::errc::too_many_files_open);
-        }
+        ec = {};
+        auto descriptor = open_descriptor(address.protocol().family(), ec);
         if (ec) continue;
-        const auto [failed] = co_await socket.async_connect(address, base::awaited);
-        ec = failed;
+        const bool at_once = connect_now(descriptor, address.data(), address.size(), ec);
+        if (ec && ec != base::asio::error::in_progress) continue;
+        ec = {};
+        auto& socket = plain_.socket();
+        if (at_once)
+            socket.assign(std::move(descriptor), ec);
+        else
+            socket.assign_connecting(std::move(descriptor), ec);
+        if (!at_once && !ec) {
+            const auto [failed] = co_await socket.async_wait(base::socket::wait_write, base::awaited);
+            ec = failed ? failed : socket.failure();
+        }
         if (cancelled_) co_return base::asio::error::operation_aborted;
         if (!ec) {
             base::error_code ignored;
@@ -62,30 +87,22 @@ base::task<base::error_code> connection::connect_to_path(std::string path) {
     address.sun_family = AF_UNIX;
     if (path.size() >= sizeof address.sun_path) co_return base::asio::error::name_too_long;
     path.copy(address.sun_path, path.size());
-    auto& socket = plain_.socket();
-    const int descriptor = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (descriptor < 0) co_return base::error_code(errno, boost::system::system_category());
-    if (descriptor >= most_descriptors_) {
-        ::close(descriptor);
-        co_return make_error_code(boost::system::errc::too_many_files_open);
-    }
     base::error_code ec;
-    socket.assign(base::tcp::v4(), descriptor, ec); // Asio only wants to know that it is a stream
-    if (ec) {
-        ::close(descriptor);
-        co_return ec;
-    }
+    auto descriptor = open_descriptor(AF_UNIX, ec);
+    if (ec) co_return ec;
+    auto& socket = plain_.socket();
     base::tick_timer timer(socket.get_executor());
     auto pause = first_pause;
-    while (::connect(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-        if (errno == EINTR) continue;
-        if (errno != EAGAIN) co_return base::error_code(errno, boost::system::system_category());
+    while (!connect_now(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address, ec)) {
+        if (ec != base::asio::error::try_again) co_return ec;
         timer.expires_after(pause);
         co_await timer.async_wait(base::awaited);
         if (cancelled_) co_return base::asio::error::operation_aborted;
         pause = std::min(2 * pause, longest_pause);
+        ec = {};
     }
-    co_return base::error_code();
+    socket.assign(std::move(descriptor), ec);
+    co_return ec;
 }
 
 base::task<base::error_code> connection::secure(const routing::replica& where, base::buffer_pool& buffers) {
@@ -106,15 +123,14 @@ base::task<base::error_code> connection::secure(const routing::replica& where, b
 
 bool connection::still_idle() {
     if (secure_ && secure_->buffered()) return false;
-    char byte;
-    const auto n = ::recv(socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+    if (!socket().readable()) return socket().is_open();
+    char byte = 0;
+    return socket().peek_now(&byte, 1) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
 void connection::cancel() {
     cancelled_ = true;
-    base::error_code ignored;
-    socket().cancel(ignored);
+    socket().cancel();
 }
 
 } // namespace scoregate::upstream

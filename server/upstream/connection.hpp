@@ -22,7 +22,7 @@ class connection {
 public:
     // Descriptors from `most_descriptors` on are for others: opening fails as if there were none.
     connection(base::executor where, std::uint64_t replica_id, int most_descriptors = std::numeric_limits<int>::max())
-        : plain_(base::tcp_socket(where)), replica_id_(replica_id), most_descriptors_(most_descriptors) {}
+        : plain_(base::socket(where)), replica_id_(replica_id), most_descriptors_(most_descriptors) {}
     ~connection();
     connection(const connection&) = delete;
     connection& operator=(const connection&) = delete;
@@ -60,7 +60,7 @@ public:
         if (secure_) secure_->release_buffers();
     }
 
-    base::tcp_socket& socket() { return secure_ ? secure_->socket() : plain_.socket(); }
+    base::socket& socket() { return secure_ ? secure_->socket() : plain_.socket(); }
     std::uint64_t replica_id() const { return replica_id_; }
     bool is_secure() const { return secure_ != nullptr; }
 
@@ -84,6 +84,7 @@ private:
             },
             token, std::move(operation));
     }
+    base::descriptor open_descriptor(int family, base::error_code& ec) const;
     base::task<base::error_code> connect(std::span<const base::tcp::endpoint> addresses);
     base::task<base::error_code> connect_to_path(std::string path);
     base::task<base::error_code> secure(const routing::replica& where, base::buffer_pool& buffers);

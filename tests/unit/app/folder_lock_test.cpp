@@ -1,6 +1,6 @@
 #include "app/folder_lock.hpp"
 
-#include "app/descriptor.hpp"
+#include "base/descriptor.hpp"
 #include "support/certificates.hpp"
 
 #include <catch2/catch.hpp>
@@ -39,7 +39,7 @@ TEST_CASE("who is told to end waits no longer") {
     const folder_lock first(folder.path(), 0ms);
     std::array<int, 2> ends{};
     REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
-    const app::descriptor told(ends[0]);
+    const base::descriptor told(ends[0]);
     ::close(ends[1]);
     CHECK_THROWS_WITH(folder_lock(folder.path(), 10min, told.number()), Catch::Contains("told to end"));
 }

@@ -1,6 +1,6 @@
 #include "app/program_run.hpp"
 
-#include "app/descriptor.hpp"
+#include "base/descriptor.hpp"
 #include "support/temporary_folder.hpp"
 
 #include <catch2/catch.hpp>
@@ -70,7 +70,7 @@ TEST_CASE("what takes too long, or is not wanted any more, is ended") {
     CHECK(run_one({{"sleep", "3600"}, {}}, 1s).wrong == "took longer than 1 s");
     std::array<int, 2> ends{};
     REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
-    const descriptor watched(ends[0]);
+    const base::descriptor watched(ends[0]);
     ::close(ends[1]);
     CHECK(run_one({{"sleep", "3600"}, {}}, 60s, watched.number()).wrong == "was told to end");
 }
@@ -79,7 +79,7 @@ TEST_CASE("who does not listen to SIGTERM is killed") {
     const tests::temporary_folder folder;
     const auto pipe = folder / "told";
     REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
-    const descriptor watched(::open(pipe.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    const base::descriptor watched(::open(pipe.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
     const auto done =
         run_one(script("trap '' TERM; echo > " + pipe + "; while :; do sleep 0.1; done"), 60s, watched.number());
     CHECK(done.wrong == "was told to end");

@@ -24,7 +24,7 @@ struct two_ends {
         acceptor.accept(ours);
         ours.non_blocking(true);
         peer.non_blocking(true);
-        stream.emplace(std::move(ours));
+        stream.emplace(scoregate::base::socket(std::move(ours)));
     }
     // The peer reads what is there; how much.
     std::size_t read() {

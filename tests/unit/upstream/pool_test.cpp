@@ -64,8 +64,12 @@ private:
     base::tcp_acceptor acceptor_{io_, {asio::ip::address_v4::loopback(), 0}};
 };
 
-// The kernel delivers over loopback in its own time: waits for the event, not for a while.
-void wait_until_readable(connection& which) { which.socket().wait(base::tcp_socket::wait_read); }
+// The kernel delivers over loopback in its own time: waits for the event, not for a while; then its loop looks.
+void wait_until_readable(connection& which) {
+    pollfd event{which.socket().native_handle(), POLLIN, 0};
+    REQUIRE(::poll(&event, 1, 10'000) == 1);
+    base::poller::of(which.socket().get_executor()).look(std::chrono::milliseconds(0));
+}
 
 // True once the other side has closed; false if it does not.
 bool ended(base::tcp_socket& end) {
@@ -278,7 +282,9 @@ TEST_CASE("a pool keeps a bounded number per replica") {
         std::array<int, 2> ends{};
         REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends.data()) == 0);
         auto ours = std::make_unique<connection>(io.get_executor(), 1);
-        ours->socket().assign(base::tcp::v4(), ends[0]);
+        base::error_code ec;
+        ours->socket().assign(base::descriptor(ends[0]), ec);
+        REQUIRE_FALSE(ec);
         pairs.push_back(ends[1]);
         idle.give(std::move(ours), start);
     }
@@ -323,6 +329,7 @@ TEST_CASE("connecting to a Unix socket") {
     CHECK(one.still_idle());
     auto theirs = far.accept();
     asio::write(theirs, asio::buffer("x", 1));
+    wait_until_readable(one);
     CHECK_FALSE(one.still_idle());
 
     connection nowhere(io.get_executor(), 1), nobody(io.get_executor(), 1);
@@ -360,10 +367,12 @@ TEST_CASE("connecting tries the addresses in turn") {
     connection one(far.io().get_executor(), 7);
     CHECK(one.replica_id() == 7);
     CHECK_FALSE(far.connect(one, {refusing(far.io()), far.address()}));
-    CHECK(one.socket().remote_endpoint() == far.address());
+    base::tcp_socket looked_at(far.io(), base::tcp::v4(), one.socket().release().release());
+    CHECK(looked_at.remote_endpoint() == far.address());
     base::tcp::no_delay no_delay;
-    one.socket().get_option(no_delay);
+    looked_at.get_option(no_delay);
     CHECK(no_delay.value());
+    one.socket() = base::socket(std::move(looked_at));
     CHECK(one.still_idle());
 
     connection none(far.io().get_executor(), 1);

@@ -1,10 +1,10 @@
-// Owner of a file descriptor, for those that no Asio object owns yet.
+// Owner of a file descriptor, for those that nothing else owns yet.
 #pragma once
 
 #include <unistd.h>
 #include <utility>
 
-namespace scoregate::app {
+namespace scoregate::base {
 
 class descriptor {
 public:
@@ -28,4 +28,4 @@ private:
     int number_ = -1;
 };
 
-} // namespace scoregate::app
+} // namespace scoregate::base
