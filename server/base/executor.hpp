@@ -1,5 +1,5 @@
-// Concrete Asio types of the data plane: one io_context per core, no strand, no type-erased executor; and what waits on
-// them, task and awaited.
+// Concrete Asio types: one io_context per thread, no strand, no type-erased executor; and what waits on them, task and
+// awaited. Sockets of the data plane are base::socket.
 #pragma once
 
 #include "base/awaited.hpp"

@@ -15,7 +15,8 @@ namespace scoregate::base {
 namespace {
 
 constexpr std::uint32_t of_the_eventfd = 0xFFFFFFFF;
-constexpr int most_at_once = 128; // then others get their turn, as with Asio
+constexpr int most_at_once = 128; // of one call
+constexpr int most_rounds = 64;
 
 error_code last_error() { return {errno, boost::system::system_category()}; }
 
@@ -38,14 +39,12 @@ epoll_event wanted(const watched& one) {
 asio::execution_context::id poller::id;
 
 poller::poller(asio::execution_context& of)
-    : asio::execution_context::service(of),
-      where_(executor_of(of)),
-      epoll_(made(::epoll_create1(EPOLL_CLOEXEC))),
-      attached_to_(where_) {}
+    : asio::execution_context::service(of), where_(executor_of(of)), epoll_(made(::epoll_create1(EPOLL_CLOEXEC))) {}
 
 poller::~poller() {
+    drop_posted(); // by what went with other services
     if (woken_ >= 0) ::close(woken_);
-    if (!attached_to_.is_open()) ::close(epoll_);
+    ::close(epoll_);
 }
 
 void poller::drive() {
@@ -66,22 +65,27 @@ void poller::look(std::chrono::milliseconds most) {
         asleep_.store(true);
         if (posted_.load() != nullptr) timeout = 0; // by who did not see that
     }
-    const int found = ::epoll_wait(epoll_, events.data(), most_at_once, timeout);
-    asleep_.store(false, std::memory_order_relaxed);
-    // First what is known of all of them, so that nobody goes by what was known before.
-    for (int i = 0; i < found; ++i) {
-        const auto& event = events[static_cast<std::size_t>(i)];
-        const auto index = static_cast<std::uint32_t>(event.data.u64);
-        if (index == of_the_eventfd) continue;
-        auto& one = places_[index];
-        if (one.generation != event.data.u64 >> 32) continue; // of a descriptor that is gone
-        constexpr auto failed = EPOLLERR | EPOLLHUP;
-        if ((event.events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | failed)) != 0) one.readable = true;
-        if ((event.events & (EPOLLRDHUP | failed)) != 0) one.ended = true;
-        if ((event.events & EPOLLPRI) != 0) one.urgent = true;
-        if ((event.events & (EPOLLOUT | failed)) != 0) one.writable = true;
-        if (!one.is_linked()) ready_.push_back(one);
+    // All, so that nobody goes by what was known of another before; bounded, as more may come all the time.
+    for (int round = 0; round < most_rounds; ++round) {
+        const int found = ::epoll_wait(epoll_, events.data(), most_at_once, timeout);
+        asleep_.store(false, std::memory_order_relaxed);
+        for (int i = 0; i < found; ++i) note(events[static_cast<std::size_t>(i)]);
+        if (found < most_at_once) return;
+        timeout = 0;
     }
+}
+
+void poller::note(const epoll_event& event) {
+    const auto index = static_cast<std::uint32_t>(event.data.u64);
+    if (index == of_the_eventfd) return;
+    auto& one = places_[index];
+    if (one.generation != event.data.u64 >> 32) return; // of a descriptor that is gone
+    constexpr auto failed = EPOLLERR | EPOLLHUP;
+    if ((event.events & (EPOLLIN | EPOLLRDHUP | failed)) != 0) one.readable = true;
+    if ((event.events & (EPOLLRDHUP | failed)) != 0) one.ended = true;
+    if ((event.events & EPOLLPRI) != 0) one.urgent = true;
+    if ((event.events & (EPOLLOUT | failed)) != 0) one.writable = true;
+    if (!one.is_linked()) ready_.push_back(one);
 }
 
 void poller::tell() {
@@ -151,6 +155,7 @@ watched* poller::watch(int descriptor, bool announce_room, error_code& ec) {
     if (free_places_.empty()) {
         places_.emplace_back();
         places_.back().index = static_cast<std::uint32_t>(places_.size() - 1);
+        if (free_places_.capacity() < places_.size()) free_places_.reserve(2 * places_.size()); // forget() cannot fail
         free_places_.push_back(places_.back().index);
     }
     auto& one = places_[free_places_.back()];
@@ -234,9 +239,9 @@ void poller::attach() {
         return asio::post(where_, [this] { turn(); });
     }
     if (waiting_ == 0 || attached_) return;
-    if (!attached_to_.is_open()) attached_to_.assign(epoll_);
+    if (!attached_to_) attached_to_.emplace(where_, epoll_);
     attached_ = true;
-    attached_to_.async_wait(decltype(attached_to_)::wait_read, [this](error_code) {
+    attached_to_->async_wait(decltype(attached_to_)::value_type::wait_read, [this](error_code) {
         attached_ = false;
         if (!turning_) turn();
     });
@@ -247,7 +252,7 @@ void poller::turn() {
     look(std::chrono::milliseconds(0));
     tell();
     turning_ = false;
-    if (waiting_ == 0 && attached_) attached_to_.cancel();
+    if (waiting_ == 0 && attached_) attached_to_->cancel();
     attach();
 }
 
@@ -263,9 +268,17 @@ void poller::shutdown() {
         drop(places_[i].reader);
         drop(places_[i].writer);
     }
-    for (pending* one = posted_.exchange(nullptr); one != nullptr;) std::exchange(one, one->next)->drop();
     while (!events_.empty()) events_.front().tell();
-    while (!due_.empty()) due_.pop().drop();
+    do { // who goes may post, and let others be told
+        drop_posted();
+        while (!due_.empty()) due_.pop().drop();
+    } while (posted_.load() != nullptr);
+    if (attached_to_) attached_to_->release(); // while the services that it needs are there
+    attached_to_.reset();
+}
+
+void poller::drop_posted() {
+    for (pending* one = posted_.exchange(nullptr); one != nullptr;) std::exchange(one, one->next)->drop();
 }
 
 } // namespace scoregate::base

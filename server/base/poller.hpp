@@ -22,6 +22,8 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
+#include <sys/epoll.h>
 #include <utility>
 #include <vector>
 
@@ -118,7 +120,8 @@ private:
     attempting attempt_;
 };
 
-// What is known of a descriptor. A flag that is false will be announced; one that is true need not be so any more.
+// What is known of a descriptor. What is false will be announced (room to write once somebody waits for it); what is
+// true need not be so any more.
 class watched : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
     int descriptor = -1;
@@ -182,9 +185,6 @@ public:
     void post(Work work) {
         push_posted(make_pending(std::move(work)));
     }
-    // look() ends. Any thread.
-    void wake();
-
     // `work()` will run, once all has been told that is ready by then.
     template <class Work>
     void later(Work work) {
@@ -209,6 +209,9 @@ private:
     friend event;
 
     void push_posted(pending& one);
+    void wake();
+    void drop_posted();
+    void note(const epoll_event& event);
     void tell_posted();
     void tell_ready();
     void abort(descriptor_wait*& place);
@@ -218,8 +221,9 @@ private:
 
     executor where_;
     int epoll_;
-    int woken_ = -1;                                             // eventfd
-    asio::posix::basic_stream_descriptor<executor> attached_to_; // epoll_, once nobody drives it
+    int woken_ = -1; // eventfd
+    // epoll_, once nobody drives it. Made only then, as it brings Asio's reactor, which each turn would look into.
+    std::optional<asio::posix::basic_stream_descriptor<executor>> attached_to_;
     bool driven_ = false, attached_ = false, turning_ = false;
     std::size_t waiting_ = 0; // for a descriptor
     std::deque<watched> places_;

@@ -48,9 +48,9 @@ ssize_t socket::read_now(void* into, std::size_t size) {
     do n = ::recv(native_handle(), into, size, MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
     if (watched_ == nullptr) return n;
-    const bool took_all =
-        n < 0 ? errno == EAGAIN || errno == EWOULDBLOCK : static_cast<std::size_t>(n) < size && !watched_->urgent;
-    if (took_all && !watched_->ended) watched_->readable = false;
+    const bool took_all = n < 0 ? errno == EAGAIN || errno == EWOULDBLOCK
+                                : static_cast<std::size_t>(n) < size && !watched_->urgent && !watched_->ended;
+    if (took_all) watched_->readable = false;
     return n;
 }
 

@@ -75,6 +75,8 @@ public:
     // Whether something may be there to be read: bytes, the end, an error. What has come since the loop looked last is
     // not known.
     bool readable() const { return watched_ != nullptr && watched_->readable; }
+    // False once a write came short, until there is room again.
+    bool writable() const { return watched_ != nullptr && watched_->writable; }
 
     // Takes what is there for the first buffer that is not empty.
     template <class Buffers, class Token>
@@ -91,7 +93,7 @@ public:
         return async_write_by<void(error_code, std::size_t)>(
             [this, from = first_filled<asio::const_buffer>(buffers)](error_code& ec, std::size_t& n) {
                 if (from.size() == 0) return true;
-                return watched_->writable && settle(write_now(from.data(), from.size()), false, ec, n);
+                return writable() && settle(write_now(from.data(), from.size()), false, ec, n);
             },
             std::forward<Token>(token));
     }
@@ -101,26 +103,30 @@ public:
         return asio::async_initiate<Token, void(error_code)>(
             [this](auto handler, wait_type for_what) {
                 if (for_what == wait_read)
-                    begin<void(error_code)>(std::move(handler), true,
-                                            [this](error_code&, std::size_t&) { return watched_->readable; });
+                    this->template begin<void(error_code)>(std::move(handler), true,
+                                                           [this](error_code&, std::size_t&) { return readable(); });
                 else
-                    begin<void(error_code)>(std::move(handler), false,
-                                            [this](error_code&, std::size_t&) { return watched_->writable; });
+                    this->template begin<void(error_code)>(std::move(handler), false,
+                                                           [this](error_code&, std::size_t&) { return writable(); });
             },
             token, what);
     }
-    // `step(ec, n)` is called when the socket is readable, at first in any case, until it returns true.
+    // `step(ec, n)` is called when the socket is readable or writable, at first in any case, until it returns true.
     template <class Signature, class Step, class Token>
     auto async_read_by(Step step, Token&& token) {
         return asio::async_initiate<Token, Signature>(
-            [this](auto handler, Step each) { begin<Signature>(std::move(handler), true, std::move(each)); }, token,
-            std::move(step));
+            [this](auto handler, Step each) {
+                this->template begin<Signature>(std::move(handler), true, std::move(each));
+            },
+            token, std::move(step));
     }
     template <class Signature, class Step, class Token>
     auto async_write_by(Step step, Token&& token) {
         return asio::async_initiate<Token, Signature>(
-            [this](auto handler, Step each) { begin<Signature>(std::move(handler), false, std::move(each)); }, token,
-            std::move(step));
+            [this](auto handler, Step each) {
+                this->template begin<Signature>(std::move(handler), false, std::move(each));
+            },
+            token, std::move(step));
     }
 
     // Like asio::ssl::stream, one call moves bytes of one buffer of a sequence only: the first that is not empty.

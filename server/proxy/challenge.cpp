@@ -32,20 +32,20 @@ bool is_key_authorization(std::string_view content, std::string_view token) {
 }
 
 awaited_challenge::awaited_challenge(core& where)
-    : core_(where), number_(++where.challenges_asked), read_(where.where(), patience) {
+    : core_(where), number_(++where.challenges_asked), read_(where.wheel, where.where()) {
     core_.challenges.emplace(number_, this);
 }
 
 awaited_challenge::~awaited_challenge() { core_.challenges.erase(number_); }
 
 base::task<std::optional<std::string>> awaited_challenge::content() {
-    co_await read_.async_wait(base::awaited);
+    co_await read_.wait(patience);
     co_return std::move(content_);
 }
 
 void awaited_challenge::take(std::optional<std::string> read) {
     content_ = std::move(read);
-    read_.cancel();
+    read_.end();
 }
 
 } // namespace scoregate::proxy

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/executor.hpp"
+#include "base/pause.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -45,7 +46,7 @@ public:
 private:
     core& core_;
     std::uint64_t number_;
-    base::tick_timer read_;
+    base::pause read_;
     std::optional<std::string> content_;
 };
 

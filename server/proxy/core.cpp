@@ -91,6 +91,7 @@ void core::retain_connections() {
 // Asio too.
 void core::run() {
     const auto goes_on = base::asio::make_work_guard(io_);
+    began_ = next_tick_ = next_sweep_ = std::chrono::steady_clock::now();
     for (;;) {
         io_.poll();
         if (io_.stopped()) return;

@@ -82,7 +82,7 @@ public:
     }
     void stop() {
         io_.stop();
-        poller_.wake();
+        poller_.post([] {}); // a look ends
     }
     // Connections dealt to this core and not yet closed. Counted when dealt, so that a burst is spread.
     std::size_t open_connections() const { return connections_.load(std::memory_order_relaxed); }
@@ -174,7 +174,7 @@ private:
     void retain_connections();
 
     unsigned index_;
-    base::asio::io_context io_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO}; // its sockets are this thread's alone
+    base::asio::io_context io_{1}; // what is posted to it; connections wait in the poller
     base::poller& poller_ = base::poller::of(io_.get_executor());
     std::shared_ptr<const routing::snapshot> snapshot_;
     tls::ssl_ctx_ptr tls_;

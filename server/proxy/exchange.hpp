@@ -53,8 +53,7 @@ enum class ending : std::uint8_t {
     cut,    // the client must notice that the reply is not whole
 };
 
-// How long a client is waited for with buffers in hand: under load it goes on long before, and waiting without costs a
-// system call more.
+// How long a client is waited for with buffers in hand: under load it goes on long before, and has them at hand.
 inline constexpr std::chrono::milliseconds hot_time{100};
 
 template <class Stream>

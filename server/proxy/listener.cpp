@@ -21,7 +21,12 @@ constexpr std::chrono::seconds between_complaints{10};
 } // namespace
 
 listener::listener(core& on, dealing& to, int descriptor, entrance through)
-    : on_(on), to_(to), acceptor_(on.where()), pause_(on.where()), through_(through), complaint_(between_complaints) {
+    : on_(on),
+      to_(to),
+      acceptor_(on.where()),
+      pause_(on.wheel, on.where()),
+      through_(through),
+      complaint_(between_complaints) {
     base::error_code ec;
     acceptor_.assign(base::descriptor(descriptor), ec);
     const int flags = ::fcntl(descriptor, F_GETFL);
@@ -49,7 +54,7 @@ void listener::leave() { close(); }
 // process has the socket any more (epoll(7)), and until then events would come for a descriptor that is gone.
 void listener::close() {
     stopped_ = true;
-    pause_.cancel();
+    pause_.end();
     acceptor_.release();
 }
 
@@ -64,7 +69,7 @@ void listener::pause() {
 void listener::resume() {
     if (stopped_ || std::exchange(state_, state::accepting) == state::accepting) return;
     reassert();
-    pause_.cancel();
+    pause_.end();
 }
 
 void listener::hold() { state_ = state::holding; }
@@ -82,17 +87,13 @@ void listener::reassert() {
 base::task<> listener::accept() {
     while (!stopped_) {
         if (state_ != state::accepting) {
-            pause_.expires_at(base::tick_timer::time_point::max());
-            co_await pause_.async_wait(base::awaited);
+            co_await pause_.wait_for_end();
             continue;
         }
         const auto [ec] = co_await acceptor_.async_wait(base::socket::wait_read, base::awaited);
         if (ec || stopped_) co_return;
-        if (state_ == state::accepting && accept_queued() == queue::exhausted) {
-            pause_.expires_after(pause_when_exhausted);
-            const auto [ignored] = co_await pause_.async_wait(base::awaited);
-            static_cast<void>(ignored);
-        }
+        if (state_ == state::accepting && accept_queued() == queue::exhausted)
+            co_await pause_.wait(pause_when_exhausted);
     }
 }
 

@@ -2,6 +2,7 @@
 // long-lived connections badly and lose queued ones when a socket closes. Lives on one core's io_context.
 #pragma once
 
+#include "base/pause.hpp"
 #include "proxy/client.hpp"
 #include "proxy/dealing.hpp"
 #include "telemetry/log.hpp"
@@ -49,7 +50,7 @@ private:
     core& on_;
     dealing& to_;
     base::socket acceptor_;
-    base::tick_timer pause_; // before it accepts again: for a moment, or until resume()
+    base::pause pause_; // before it accepts again: for a moment, or until resume()
     entrance through_;
     telemetry::rate_limited complaint_;
     enum class state : std::uint8_t { accepting, holding, refusing };

@@ -1,5 +1,6 @@
 #include "proxy/unattended.hpp"
 
+#include "base/pause.hpp"
 #include "proxy/queue_place.hpp"
 #include "telemetry/log.hpp"
 
@@ -41,7 +42,7 @@ protected:
         : core_(where),
           work_(std::move(work)),
           time_(where.wheel, this, [](void* self) { static_cast<unattended*>(self)->interrupt(); }),
-          pause_(where.where()) {
+          pause_(where.wheel, where.where()) {
         where.add(*this);
     }
 
@@ -50,7 +51,7 @@ protected:
 
     void interrupt() {
         if (work_.replica) work_.replica->cancel();
-        pause_.cancel();
+        pause_.end();
     }
 
     // Whether a worker that ignores a hang-up would be at two requests at once if the slot were given back now.
@@ -109,8 +110,7 @@ protected:
             const auto answer = co_await probe();
             if (answer == probed::answers) break;
             if (answer == probed::unreachable && work_.slot.leaving()) co_return;
-            pause_.expires_after(between_probes);
-            co_await pause_.async_wait(awaited);
+            co_await pause_.wait(between_probes);
         }
         if (hidden) telemetry::log().info("replica {} answers again", url);
     }
@@ -121,7 +121,7 @@ protected:
     core& core_;
     unattended_work work_;
     base::deadline time_;
-    base::tick_timer pause_;
+    base::pause pause_;
 
 private:
     unsigned status_ = 200; // of the reply; unless its head has been seen before

@@ -222,7 +222,7 @@ handshake_outcome outcome_of(unsigned long reason) {
 void stream::refuse_other_protocol() {
     constexpr char alert[] = {SSL3_RT_ALERT, TLS1_2_VERSION_MAJOR,   TLS1_2_VERSION_MINOR, 0, 2,
                               SSL3_AL_FATAL, SSL_AD_PROTOCOL_VERSION};
-    ::send(socket_.native_handle(), alert, sizeof alert, MSG_NOSIGNAL | MSG_DONTWAIT);
+    socket_.write_now(alert, sizeof alert);
     refused_ = true;
 }
 

@@ -105,8 +105,10 @@ public:
     auto async_write_some(const Buffers& buffers, Token&& token) {
         return socket_.async_write_by<void(error_code, std::size_t)>(
             [this, from = base::socket::first_filled<asio::const_buffer>(buffers)](error_code& ec, std::size_t& n) {
-                n = write_now({static_cast<const char*>(from.data()), from.size()}, ec);
-                return n != 0 || ec || from.size() == 0;
+                if (from.size() == 0) return true;
+                if (failure_ || socket_.writable())
+                    n = write_now({static_cast<const char*>(from.data()), from.size()}, ec);
+                return n != 0 || ec;
             },
             std::forward<Token>(token));
     }

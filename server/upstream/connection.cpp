@@ -11,8 +11,8 @@ namespace scoregate::upstream {
 
 namespace {
 
-// Between tries while a backlog is full. It doubles: many may wait, each with a timer of its own.
-constexpr std::chrono::milliseconds first_pause{5}, longest_pause{100};
+// Between tries while a backlog is full: many may wait, each with a timer of its own.
+constexpr std::chrono::milliseconds first_pause{50}, longest_pause{100};
 
 base::error_code last_error() { return {errno, boost::system::system_category()}; }
 
@@ -91,11 +91,10 @@ base::task<base::error_code> connection::connect_to_path(std::string path) {
     auto descriptor = open_descriptor(AF_UNIX, ec);
     if (ec) co_return ec;
     auto& socket = plain_.socket();
-    base::tick_timer timer(socket.get_executor());
     auto pause = first_pause;
     while (!connect_now(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address, ec)) {
         if (ec != base::asio::error::try_again) co_return ec;
-        timer.expires_after(pause);
+        base::tick_timer timer(socket.get_executor(), pause); // a core sees it at the next tick
         co_await timer.async_wait(base::awaited);
         if (cancelled_) co_return base::asio::error::operation_aborted;
         pause = std::min(2 * pause, longest_pause);

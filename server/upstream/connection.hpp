@@ -64,7 +64,8 @@ public:
     std::uint64_t replica_id() const { return replica_id_; }
     bool is_secure() const { return secure_ != nullptr; }
 
-    // False if the replica has closed or sent something unasked: a look that takes nothing out of the socket.
+    // False if, as far as the loop has looked, the replica has closed or sent something unasked. Takes nothing out of
+    // the socket.
     bool still_idle();
     void cancel();
 

@@ -1,6 +1,7 @@
 #include "base/socket.hpp"
 
 #include "base/gate.hpp"
+#include "base/pause.hpp"
 #include "base/unacknowledged.hpp"
 
 #include <array>
@@ -230,7 +231,9 @@ TEST_CASE("what is posted from another thread ends the look and runs in the loop
             where = std::this_thread::get_id();
         });
     });
+    const auto begin = std::chrono::steady_clock::now();
     while (order.size() < 2) turn(io, 60s);
+    CHECK(std::chrono::steady_clock::now() - begin < 30s);
     other.join();
     CHECK(order == "ab");
     CHECK(where == std::this_thread::get_id());
@@ -321,4 +324,66 @@ TEST_CASE("with a loop goes who waits for an event of it") {
         CHECK(held.use_count() == 2);
     }
     CHECK(held.use_count() == 1);
+}
+
+TEST_CASE("all that a look finds is known before any of it is told, however many are ready") {
+    driven_loop io;
+    std::vector<std::unique_ptr<two_ends>> all;
+    for (int i = 0; i < 300; ++i) all.push_back(std::make_unique<two_ends>(io));
+    bool known = false;
+    all.front()->ours.async_wait(base::socket::wait_read,
+                                 [&](base::error_code) { known = all.back()->ours.readable(); });
+    for (auto& each : all) {
+        each->say("x");
+        wait_until_readable(each->ours);
+    }
+    turn(io);
+    CHECK(known);
+}
+
+TEST_CASE("what is posted while a loop goes, goes too") {
+    struct posts_when_gone {
+        driven_loop& io;
+        std::shared_ptr<int> held;
+        ~posts_when_gone() {
+            io.poller().post([held = held] { ++*held; });
+        }
+    };
+    const auto held = std::make_shared<int>(0);
+    {
+        driven_loop io;
+        io.poller().later([owned = std::unique_ptr<posts_when_gone>(new posts_when_gone{io, held})] {});
+        CHECK(held.use_count() > 1);
+    }
+    CHECK(held.use_count() == 1);
+    CHECK(*held == 0);
+}
+
+TEST_CASE("a pause ends when its time is over, or when it is told to") {
+    driven_loop io;
+    base::deadline_wheel wheel;
+    base::pause pause(wheel, io.get_executor());
+    base::gate inside;
+    int over = 0;
+    const auto wait = [&](std::chrono::milliseconds most) -> base::task<> {
+        co_await pause.wait(most);
+        ++over;
+    };
+    base::spawn(io.get_executor(), inside, wait(100ms));
+    io.poll();
+    wheel.advance(50ms);
+    turn(io, 0ms);
+    CHECK(over == 0);
+    wheel.advance(200ms);
+    turn(io, 0ms);
+    CHECK(over == 1);
+    base::spawn(io.get_executor(), inside, wait(1h));
+    io.restart();
+    io.poll();
+    pause.end();
+    turn(io, 0ms);
+    CHECK(over == 2);
+    wheel.advance(300ms);
+    turn(io, 0ms);
+    CHECK(inside.inside() == 0);
 }
