@@ -72,13 +72,13 @@ ssize_t socket::write_now(const void* from, std::size_t size, int flags) {
     return n;
 }
 
-bool socket::settle(ssize_t result, bool to_read, error_code& ec, std::size_t& n) {
+bool socket::settle(ssize_t result, error_code& ec, std::size_t& n) {
     if (result > 0) {
         n = static_cast<std::size_t>(result);
         return true;
     }
     if (result == 0) {
-        if (to_read) ec = asio::error::eof;
+        ec = asio::error::eof;
         return true;
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK) return false;

@@ -84,16 +84,7 @@ public:
         return async_read_by<void(error_code, std::size_t)>(
             [this, into = first_filled<asio::mutable_buffer>(buffers)](error_code& ec, std::size_t& n) {
                 if (into.size() == 0) return true;
-                return readable() && settle(read_now(into.data(), into.size()), true, ec, n);
-            },
-            std::forward<Token>(token));
-    }
-    template <class Buffers, class Token>
-    auto async_write_some(const Buffers& buffers, Token&& token) {
-        return async_write_by<void(error_code, std::size_t)>(
-            [this, from = first_filled<asio::const_buffer>(buffers)](error_code& ec, std::size_t& n) {
-                if (from.size() == 0) return true;
-                return writable() && settle(write_now(from.data(), from.size()), false, ec, n);
+                return readable() && settle(read_now(into.data(), into.size()), ec, n);
             },
             std::forward<Token>(token));
     }
@@ -179,8 +170,8 @@ private:
         }
     }
     void adopt(descriptor owned, bool connecting, error_code& ec);
-    // Of a read or a write: whether it is done, and with what.
-    static bool settle(ssize_t result, bool to_read, error_code& ec, std::size_t& n);
+    // Of a read: whether it is done, and with what.
+    static bool settle(ssize_t result, error_code& ec, std::size_t& n);
 
     poller* poller_;
     watched* watched_ = nullptr;
