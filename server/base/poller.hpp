@@ -142,8 +142,8 @@ public:
     explicit event(executor where);
     event(const event&) = delete;
     event& operator=(const event&) = delete;
-    // Tells who waits.
-    ~event() { tell(); }
+    // Tells who waits. Where no loop drives the poller that may want for memory: then the process ends.
+    ~event() { tell(); } // NOLINT(bugprone-exception-escape): as said
 
     template <class Token>
     auto async_wait(Token&& token) {
