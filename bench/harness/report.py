@@ -91,7 +91,8 @@ def commit(root):
     def git(*arguments):
         done = subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True)
         return done.stdout.strip() if done.returncode == 0 else ""
-    return (git("rev-parse", "--short", "HEAD") or "uncommitted") + ("-dirty" if git("status", "--porcelain") else "")
+    changed = git("status", "--porcelain", "--", root, f":(exclude){root}/bench/results")
+    return (git("rev-parse", "--short", "HEAD") or "uncommitted") + ("-dirty" if changed else "")
 
 
 def write(root, result, prefix=""):
