@@ -298,10 +298,24 @@ base::task<config::problems> process::reload() {
         reload_problems_ = co_await reloader_.reload();
         for (const auto& some : {tls_.problems(), keys_.problems()})
             reload_problems_.insert(reload_problems_.end(), some.begin(), some.end());
+        co_await reach_cores();
     }
     auto problems = reload_problems_;
     reloading_.give_back();
     co_return problems;
+}
+
+// Until every core has done what was posted to it by now.
+base::task<> process::reach_cores() {
+    auto left = cores_.size();
+    base::tick_timer all(where(), base::tick_timer::time_point::max());
+    for (auto& core : cores_)
+        core->post([this, &left, &all] {
+            base::asio::post(where(), [&left, &all] {
+                if (--left == 0) all.cancel();
+            });
+        });
+    if (left != 0) co_await all.async_wait(base::awaited);
 }
 
 base::task<> process::reload_for_signal() { static_cast<void>(co_await reload()); }

@@ -100,6 +100,7 @@ private:
     void announce() const;
     base::task<> follow_signals();
     base::task<config::problems> reload();
+    base::task<> reach_cores();
     base::task<> reload_for_signal();
     void ask_to_drain();
     base::task<> drain();

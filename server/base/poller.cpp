@@ -90,9 +90,9 @@ void poller::note(const epoll_event& event) {
 
 void poller::tell() {
     pending_line now_due(std::move(due_));
+    tell_posted();
     tell_ready();
     while (!now_due.empty()) now_due.pop().tell();
-    tell_posted();
 }
 
 void poller::tell_ready() {

@@ -177,8 +177,9 @@ public:
     void drive();
     // Waits until something is ready, due or posted, but no longer than `most`.
     void look(std::chrono::milliseconds most);
-    // Tells all that look() found ready, in the order in which it became so, what was due by then, and what is posted.
-    // What becomes due meanwhile is for the next time.
+    // Tells what is posted, all that look() found ready, in the order in which it became so, and what was due by then.
+    // What becomes due meanwhile is for the next time. What is posted comes first: a connection that was made after a
+    // post meets what it changed.
     void tell();
     // Any thread: `work()` will run in the loop's. What is still there when the loop ends is dropped.
     template <class Work>

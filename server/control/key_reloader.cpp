@@ -131,11 +131,11 @@ base::task<> key_reloader::read(std::string service, std::shared_ptr<service_uni
         one->unit.refuse(loaded->content, std::move(loaded->problems), insist, now);
         co_return;
     }
-    one->unit.accept(loaded->content);
     for (const auto& each : loaded->warnings) telemetry::log().warn("{}", each);
-    telemetry::log().info("reload: {} is in force", one->unit.name());
     one->value = std::move(loaded->value);
     changed_();
+    one->unit.accept(loaded->content);
+    telemetry::log().info("reload: {} is in force", one->unit.name());
 }
 
 base::task<> key_reloader::quiet() {

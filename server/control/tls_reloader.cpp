@@ -152,6 +152,7 @@ base::task<tls_material> tls_reloader::prepare(const config::settings& next) {
 }
 
 void tls_reloader::adopt(tls_material found, const config::settings& next) {
+    if (!to_tell_.empty()) publish_contexts(); // of units that may not be there afterwards
     config_file_ = next.file;
     refuse_expired_ = next.refuse_expired;
 
@@ -248,7 +249,7 @@ base::task<> tls_reloader::look(bool insist) {
     co_await quiet();
     begin_looks(insist);
     co_await quiet();
-    if (publishing_) publish_contexts();
+    if (!to_tell_.empty()) publish_contexts();
 }
 
 base::task<> tls_reloader::reload() {
@@ -307,28 +308,29 @@ base::task<> tls_reloader::read(std::shared_ptr<pair> one, bool insist) {
     // By now the files may hold again what is in force.
     if (!one->unit.worth_reading(loaded->content, steady_clock::now()) && !again && !(awaits && loaded->value))
         co_return;
-    take(*one, std::move(*loaded), insist);
+    take(one, std::move(*loaded), insist);
 }
 
-void tls_reloader::take(pair& one, tls::certificate_load loaded, bool insist) {
+void tls_reloader::take(const std::shared_ptr<pair>& one, tls::certificate_load loaded, bool insist) {
     const auto now = steady_clock::now();
     auto& problems = loaded.problems;
-    if (loaded.value && loaded.expired_or_not_yet_valid && valid_now(one.value))
-        problems.push_back(no_better(one.files, config_file_));
+    if (loaded.value && loaded.expired_or_not_yet_valid && valid_now(one->value))
+        problems.push_back(no_better(one->files, config_file_));
     if (!problems.empty()) {
-        one.unit.refuse(loaded.content, std::move(problems), insist, now);
+        one->unit.refuse(loaded.content, std::move(problems), insist, now);
         return;
     }
     // A chain that is just being written in place looks like this, too.
-    if (loaded.chain_incomplete && !one.chain_incomplete && !insist && one.unit.wait(now)) return;
-    one.unit.accept(loaded.content);
+    if (loaded.chain_incomplete && !one->chain_incomplete && !insist && one->unit.wait(now)) return;
     for (const auto& each : loaded.warnings) telemetry::log().error("{}", each);
-    telemetry::log().info("reload: {} is in force: serial {} in place of {}", one.unit.name(), loaded.value->serial(),
-                          one.value ? one.value->serial() : "none");
-    one.value = std::move(loaded.value);
-    one.chain_incomplete = loaded.chain_incomplete;
-    one.told = tls::expiry_stage::fine;
-    publish_soon();
+    one->chain_incomplete = loaded.chain_incomplete;
+    one->told = tls::expiry_stage::fine;
+    const auto before = std::exchange(one->value, std::move(loaded.value));
+    publish_soon([one, content = loaded.content, before = before ? before->serial() : "none"] {
+        one->unit.accept(content);
+        telemetry::log().info("reload: {} is in force: serial {} in place of {}", one->unit.name(),
+                              one->value->serial(), before);
+    });
 }
 
 base::task<> tls_reloader::read_tickets(bool insist) {
@@ -351,10 +353,15 @@ base::task<> tls_reloader::read_tickets(bool insist) {
         ticket_unit_->refuse(found->content, std::move(problems), insist, now);
         co_return;
     }
-    ticket_unit_->accept(found->content);
     for (const auto& each : found->warnings) telemetry::log().warn("{}", each);
-    telemetry::log().info("reload: ticket_keys: {} keys are in force", found->keys.size());
-    if (shared_tickets_.update(*found, now)) publish_soon();
+    auto tell = [this, content = found->content, count = found->keys.size()] {
+        ticket_unit_->accept(content);
+        telemetry::log().info("reload: ticket_keys: {} keys are in force", count);
+    };
+    if (shared_tickets_.update(*found, now))
+        publish_soon(std::move(tell));
+    else
+        tell();
 }
 
 base::task<> tls_reloader::read_clients(bool insist) {
@@ -386,11 +393,12 @@ base::task<> tls_reloader::read_clients(bool insist) {
         client_unit_->refuse(loaded->content, std::move(problems), insist, now);
         co_return;
     }
-    client_unit_->accept(loaded->content);
     for (const auto& each : loaded->warnings) telemetry::log().warn("{}", each);
-    telemetry::log().info("reload: client_ca: {} authorities are in force", loaded->value->authorities().size());
     clients_ = std::move(loaded->value);
-    publish_soon();
+    publish_soon([this, content = loaded->content] {
+        client_unit_->accept(content);
+        telemetry::log().info("reload: client_ca: {} authorities are in force", clients_->authorities().size());
+    });
 }
 
 base::task<> tls_reloader::follow() {
@@ -434,16 +442,17 @@ void tls_reloader::warn_of_expiry() {
     }
 }
 
-// At once would be once for each of many pairs that are renewed together.
-void tls_reloader::publish_soon() {
-    if (std::exchange(publishing_, true)) return;
+// At once would be once for each of many pairs that are renewed together. `tell` says that a reload has succeeded: no
+// sooner than the cores have been posted what it changed.
+void tls_reloader::publish_soon(std::function<void()> tell) {
+    to_tell_.push_back(std::move(tell));
+    if (to_tell_.size() != 1) return;
     base::asio::post(where_, [this] {
-        if (publishing_) publish_contexts();
+        if (!to_tell_.empty()) publish_contexts();
     });
 }
 
 void tls_reloader::publish_contexts() {
-    publishing_ = false;
     std::vector<tls::ssl_ctx_ptr> contexts(cores_);
     if (!pairs_.empty() && !awaits_issue()) {
         std::vector<std::shared_ptr<const tls::certificate>> all;
@@ -456,6 +465,7 @@ void tls_reloader::publish_contexts() {
     const auto trust = clients_ ? clients_->id() : tls::content_digest{};
     const bool others = std::exchange(published_trust_, trust) != trust;
     publish_(std::move(contexts), others ? open_connections::finish : open_connections::stay);
+    for (const auto& tell : std::exchange(to_tell_, {})) tell();
 }
 
 } // namespace scoregate::control

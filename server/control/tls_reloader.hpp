@@ -94,7 +94,7 @@ private:
     base::task<> quiet();
     base::task<> look_at(std::shared_ptr<pair> one, bool insist);
     base::task<> read(std::shared_ptr<pair> one, bool insist);
-    void take(pair& one, tls::certificate_load loaded, bool insist);
+    void take(const std::shared_ptr<pair>& one, tls::certificate_load loaded, bool insist);
     void give_up(pair& one);
     base::task<> look_at_tickets(bool insist);
     base::task<> read_tickets(bool insist);
@@ -103,7 +103,7 @@ private:
     bool in_force(const std::shared_ptr<pair>& one) const;
     bool rotate_tickets();
     void warn_of_expiry();
-    void publish_soon();
+    void publish_soon(std::function<void()> tell);
     void publish_contexts();
 
     base::executor where_;
@@ -127,7 +127,7 @@ private:
     base::gate looks_;        // units that are just being looked at
     base::tick_timer looked_; // cancelled when none is
     bool looking_at_tickets_ = false, looking_at_clients_ = false;
-    bool publishing_ = false; // soon
+    std::vector<std::function<void()>> to_tell_; // once what is to be published soon has been
 };
 
 } // namespace scoregate::control

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import threading
 import time
 
@@ -120,6 +121,33 @@ def test_who_asks_for_a_reload_gets_it_at_once(start, volume, renewals, reload):
     volume.put(renewals[1])
     assert reload(gate)
     assert gate.served_serial() == renewals[1].serial
+
+
+@contextlib.contextmanager
+def busy_with_handshakes(gate, clients=4):
+    """Connects all the time, from processes that do not wait for this one."""
+    connecting = ["openssl", "s_time", "-new", "-connect", f"127.0.0.1:{gate.https}", "-CAfile", str(gate.ca), "-time", "60"]
+    with contextlib.ExitStack() as running:
+        for _ in range(clients):
+            one = running.enter_context(subprocess.Popen(connecting, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+            running.callback(one.kill)
+        yield
+        assert one.poll() is None
+
+
+def test_who_connects_once_a_reload_is_answered_meets_the_new_pair_however_busy_the_workers_are(start, folder, renewals):
+    renamed_over(folder, renewals[0])
+    gate = start(SERVICES, certificate=files_in(folder, renewals[0]), workers=2)
+    context = gate.context()
+    met = []
+    with busy_with_handshakes(gate):
+        for turn in range(300):
+            renewed = renewals[(turn + 1) % 2]
+            renamed_over(folder, renewed)
+            assert gate.reload().status == 200
+            with gate.tls_socket(context) as sock:
+                met.append(sock.getpeercert()["serialNumber"] == renewed.serial)
+    assert all(met), met.count(False)
 
 
 def test_sighup_reads_the_pair_without_waiting(start, volume, renewals):

@@ -340,6 +340,19 @@ TEST_CASE("all that a look finds is known before any of it is told, however many
     CHECK(known);
 }
 
+TEST_CASE("what was posted before something became ready is done before that is told") {
+    driven_loop io;
+    two_ends at(io);
+    bool done = false;
+    std::optional<bool> found;
+    at.ours.async_wait(base::socket::wait_read, [&](base::error_code) { found = done; });
+    io.poller().post([&] { done = true; });
+    at.say("x");
+    wait_until_readable(at.ours);
+    turn(io);
+    CHECK(found == true);
+}
+
 TEST_CASE("what is posted while a loop goes, goes too") {
     struct posts_when_gone {
         driven_loop& io;

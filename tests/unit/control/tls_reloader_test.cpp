@@ -58,6 +58,13 @@ struct fixture {
         return reload.problems();
     }
     const reload_unit& unit() const { return reload.pairs().at(0)->unit; }
+    std::uint64_t successes() const {
+        std::uint64_t all = 0;
+        for (const auto& each : reload.pairs()) all += each->unit.past().succeeded;
+        for (const auto* each : {&reload.tickets(), &reload.clients()})
+            if (*each) all += (*each)->past().succeeded;
+        return all;
+    }
     std::string served() const {
         REQUIRE_FALSE(published.empty());
         REQUIRE(published.back().size() == 2);
@@ -71,9 +78,11 @@ struct fixture {
     base::asio::io_context io{1};
     std::vector<std::vector<tls::ssl_ctx_ptr>> published;
     std::vector<open_connections> connections; // what became of them, each time
+    std::uint64_t told_before = 0;             // of reloads that had succeeded, the last time
     tls_reloader reload{io.get_executor(), background, 2, [this](auto next, auto open) {
                             published.push_back(std::move(next));
                             connections.push_back(open);
+                            told_before = successes();
                         }};
     config::certificate_files files;
     base::background background; // ends first
@@ -98,6 +107,7 @@ TEST_CASE("a renewed pair is served, unchanged content is not a reload") {
     CHECK(at.published.size() == 2);
     CHECK(at.served() == serial(1));
     CHECK(at.unit().past().succeeded == 1);
+    CHECK(at.told_before == 0); // who sees the success meets the pair
     CHECK(at.reload.pairs().at(0)->value->serial() == serial(1));
 }
 
@@ -315,6 +325,7 @@ TEST_CASE("ticket keys come from their folder, and a broken one changes nothing"
     at.folder.write("tickets/2.key", std::string(80, 'b'));
     CHECK(at.look().empty());
     CHECK(at.reload.tickets()->past().succeeded == 1);
+    CHECK(at.told_before == 0);
     CHECK(at.published.size() == 3);
     at.folder.write("tickets/3.key", "short");
     const auto problems = at.ask();
@@ -364,6 +375,7 @@ TEST_CASE("the authorities of clients come from their file, and a broken one cha
     at.folder.write("clients.pem", identity(0).root_pem() + identity(1).root_pem());
     CHECK(at.look().empty());
     CHECK(at.reload.clients()->past().succeeded == 1);
+    CHECK(at.told_before == 0);
     CHECK(at.published.size() == 4);
     CHECK(names() == 2);
 
@@ -391,6 +403,30 @@ TEST_CASE("the authorities of clients come from their file, and a broken one cha
     // Who was let in by other terms does not go on; another certificate of ours is no reason.
     using enum open_connections;
     CHECK(at.connections == std::vector{stay, finish, finish, finish, stay, finish, finish});
+}
+
+TEST_CASE("another configuration may come at any step of a reload, also one without the unit that is reloaded") {
+    for (int steps = 0; steps != 16; ++steps) {
+        fixture at;
+        auto next = at.settings({at.files});
+        next.client_ca = {(at.folder.path() / "clients.pem").string(), config::client_ca::demand::request};
+        at.folder.write("clients.pem", identity(0).root_pem());
+        auto found = run(at.io, at.reload.prepare(next));
+        REQUIRE(found.problems.empty());
+        at.reload.adopt(std::move(found), next);
+        at.folder.write("clients.pem", identity(1).root_pem());
+        bool done = false;
+        tests::start(at.io, at.reload.look(false), done);
+        at.io.restart();
+        for (int i = 0; i != steps && !done; ++i) at.io.run_one();
+        next.client_ca.reset();
+        at.reload.adopt({}, next);
+        while (!done && at.io.run_one() != 0) {
+        }
+        CHECK(done);
+        CHECK_FALSE(at.reload.clients());
+        CHECK(SSL_CTX_get_verify_mode(at.published.back().at(1).get()) == SSL_VERIFY_NONE);
+    }
 }
 
 TEST_CASE("a pair from a provider may not be there yet, and then nothing is served until it is") {
