@@ -14,7 +14,7 @@ namespace scoregate::base::block_store {
 inline constexpr std::size_t largest = 20 * 1024;
 // Free blocks that a thread keeps, with their memory, so that the usual take() needs no lock and touches no new page:
 // any thread, and one that calls release_unused() from time to time.
-inline constexpr std::size_t most_kept = 16, most_kept_for_now = 256;
+inline constexpr std::size_t most_kept = 16, most_kept_for_now = 1024;
 
 // At least `size` bytes, at most `largest`, aligned like malloc's; of the heap where the process may have no more
 // addresses. Null if there is no memory.
