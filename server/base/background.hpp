@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/executor.hpp"
+#include "base/give_way.hpp"
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -13,9 +14,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
-#include <sys/resource.h>
 #include <type_traits>
-#include <unistd.h>
 #include <utility>
 
 namespace scoregate::base {
@@ -45,7 +44,7 @@ public:
         *on.busy_ = true;
         auto made = std::make_shared<outcome<std::invoke_result_t<Work&>>>(back, limit);
         asio::post(pool_, [made, back, busy = on.busy_, work = std::move(work)]() mutable {
-            give_way();
+            lower_priority(); // requests go first
             try {
                 made->value.emplace(work());
             } catch (...) {
@@ -64,12 +63,6 @@ public:
     }
 
 private:
-    // Requests go first: on Linux a nice value is each thread's own (setpriority(2)).
-    static void give_way() {
-        static thread_local const int done = ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 10);
-        static_cast<void>(done);
-    }
-
     template <class T>
     struct outcome {
         outcome(executor back, std::chrono::milliseconds longest) : limit(back, longest) {}

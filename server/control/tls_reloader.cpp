@@ -1,5 +1,6 @@
 #include "control/tls_reloader.hpp"
 
+#include "base/give_way.hpp"
 #include "telemetry/log.hpp"
 #include "tls/server_context.hpp"
 
@@ -50,6 +51,7 @@ tls_material::pair read_pair(const config::certificate_files& files, bool refuse
             pair_problem(files, config_file,
                          "the certificate is outside its validity and refuse_expired is true: put a valid one in "
                          "place"));
+    base::give_way();
     if (made.loaded.value) try_out(made, config_file);
     if (!made.loaded.problems.empty()) made.loaded.value.reset();
     return made;

@@ -1,5 +1,6 @@
 #include "tls/certificate_check.hpp"
 
+#include "base/give_way.hpp"
 #include "tls/x509_facts.hpp"
 
 #include <sys/stat.h>
@@ -61,11 +62,14 @@ public:
 
     examined_pair run() && {
         decode();
+        base::give_way();
         if (result_.key) check_key();
+        base::give_way();
         if (!certificates().empty()) {
             if (result_.key) check_match();
             check_strength();
             check_chain();
+            base::give_way();
             check_dates();
             check_purpose();
         }
@@ -91,6 +95,7 @@ private:
         } catch (const unusable_file& reason) {
             refuse(check::certificate_file, reason.what());
         }
+        base::give_way();
         try {
             if (!key.got) throw unusable_file(key.reason);
             result_.key = parse_key(key.path, key.got->text.view());
