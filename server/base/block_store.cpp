@@ -21,6 +21,7 @@ constexpr bool keeps = !sanitized;
 
 constexpr std::size_t most_blocks = 2 * 1024 * 1024; // 40 GiB of addresses, which cost nothing until they are used
 constexpr std::size_t step = 128;                    // blocks that are made usable at once
+constexpr std::size_t at_overflow = 64;              // go back to the kernel at once
 
 // The range, reserved once for the life of the process; empty where addresses are limited (RLIMIT_AS), and where a
 // block is not made of whole pages: one could not give its memory back without its neighbour's.
@@ -108,7 +109,7 @@ struct own_blocks {
         return found;
     }
     void give_back(void* block) {
-        if (count == most) release(most / 2);
+        if (count == most) release(std::min(most / 2, at_overflow));
         blocks[count++] = block;
     }
     // Those whose last use is longest ago.
@@ -144,7 +145,7 @@ void give_back(void* block) noexcept {
 
 void release_unused() noexcept {
     auto& mine = own();
-    mine.release(mine.unused);
+    mine.release(std::min(mine.unused, most_released));
     mine.unused = mine.count;
     mine.most = most_kept_for_now;
 }

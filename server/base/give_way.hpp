@@ -14,7 +14,8 @@ inline void lower_priority() noexcept {
 }
 
 // Between steps of some tenths of a millisecond: who wants this core goes on first. Without it a thread of lower
-// priority that has got a core keeps it until the kernel's next tick, which is milliseconds.
+// priority that has got a core keeps it until the kernel's next tick, which is milliseconds. It is not free: on a core
+// that is full, Linux from 6.18 on has it wait for what its share of a time slice would have taken, 10 ms or more.
 inline void give_way() noexcept { std::this_thread::yield(); }
 
 } // namespace scoregate::base

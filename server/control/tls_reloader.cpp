@@ -44,14 +44,14 @@ void try_out(tls_material::pair& pair, const std::string& config_file) {
 }
 
 tls_material::pair read_pair(const config::certificate_files& files, bool refuse_expired,
-                             const std::string& config_file) {
-    tls_material::pair made{files, tls::load_certificate(files, config_file, system_clock::now())};
+                             const std::string& config_file, tls::pace how) {
+    tls_material::pair made{files, tls::load_certificate(files, config_file, system_clock::now(), how)};
     if (refuse_expired && made.loaded.expired_or_not_yet_valid)
         made.loaded.problems.push_back(
             pair_problem(files, config_file,
                          "the certificate is outside its validity and refuse_expired is true: put a valid one in "
                          "place"));
-    base::give_way();
+    if (how == tls::pace::giving_way) base::give_way();
     if (made.loaded.value) try_out(made, config_file);
     if (!made.loaded.problems.empty()) made.loaded.value.reset();
     return made;
@@ -96,7 +96,7 @@ tls_material read_tls(const std::vector<config::certificate_files>& pairs,
         found.alarms.insert(found.alarms.end(), warnings.begin(), warnings.end());
     };
     for (const auto& files : pairs) {
-        auto pair = read_pair(files, refuse_expired, config_file);
+        auto pair = read_pair(files, refuse_expired, config_file, tls::pace::at_once);
         if (files.awaited && !pair.loaded.value) await_issue(pair, found.alarms);
         append(found.problems, pair.loaded.problems);
         alarm(pair.loaded.warnings);
@@ -301,10 +301,13 @@ base::task<> tls_reloader::read(std::shared_ptr<pair> one, bool insist) {
     const bool awaits = insist && !one->value; // what it lacked may lie outside of its content, such as the date
     if (!one->unit.worth_reading(*seen, steady_clock::now()) && !again && !awaits) co_return;
 
-    auto load = [files = one->files, refuse = refuse_expired_, file = config_file_] {
-        return read_pair(files, refuse, file).loaded;
+    const auto how = loading_ < base::background::threads ? tls::pace::giving_way : tls::pace::at_once;
+    auto load = [files = one->files, refuse = refuse_expired_, file = config_file_, how] {
+        return read_pair(files, refuse, file, how).loaded;
     };
+    ++loading_;
     auto loaded = co_await files_.run(where_, one->lane, read_limit, std::move(load));
+    --loading_;
     if (!in_force(one)) co_return;
     if (!loaded) co_return give_up(*one);
     // By now the files may hold again what is in force.

@@ -124,6 +124,7 @@ private:
     tls::content_digest published_trust_{}; // its id
     base::background::lane preparing_, ticket_lane_, client_lane_;
     file_watch watch_;
+    std::size_t loading_ = 0; // pairs, because they have changed
     base::gate looks_;        // units that are just being looked at
     base::tick_timer looked_; // cancelled when none is
     bool looking_at_tickets_ = false, looking_at_clients_ = false;

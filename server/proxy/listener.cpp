@@ -155,10 +155,7 @@ void listener::deal(const arrival& one) {
     const auto adopt = [to, full, &of = to_, one] {
         full ? adopt_in_place_of_idle(*to, of, one) : adopt_client(*to, of, one);
     };
-    if (to == &on_)
-        adopt();
-    else
-        to->post(adopt);
+    to->post(adopt); // to its own core, too: behind what was posted before the connection was made
 }
 
 } // namespace scoregate::proxy

@@ -57,19 +57,19 @@ bool sound_arithmetic(EVP_PKEY* key) {
 // One run of examine().
 class examination {
 public:
-    examination(const config::certificate_files& files, certificate::time_point now, key_trial trial)
-        : cname_(files.cname), now_(now), trial_(trial), result_{read_pem_pair(files), {}, {}, {}} {}
+    examination(const config::certificate_files& files, certificate::time_point now, key_trial trial, pace how)
+        : cname_(files.cname), now_(now), trial_(trial), pace_(how), result_{read_pem_pair(files), {}, {}, {}} {}
 
     examined_pair run() && {
         decode();
-        base::give_way();
+        give_way();
         if (result_.key) check_key();
-        base::give_way();
+        give_way();
         if (!certificates().empty()) {
             if (result_.key) check_match();
             check_strength();
             check_chain();
-            base::give_way();
+            give_way();
             check_dates();
             check_purpose();
         }
@@ -79,6 +79,10 @@ public:
     }
 
 private:
+    void give_way() const {
+        if (pace_ == pace::giving_way) base::give_way();
+    }
+
     const std::vector<x509_ptr>& certificates() const { return result_.certificates; }
     const std::string& certificate_path() const { return result_.source.certificate.path; }
     const std::string& key_path() const { return result_.source.key.path; }
@@ -95,7 +99,7 @@ private:
         } catch (const unusable_file& reason) {
             refuse(check::certificate_file, reason.what());
         }
-        base::give_way();
+        give_way();
         try {
             if (!key.got) throw unusable_file(key.reason);
             result_.key = parse_key(key.path, key.got->text.view());
@@ -236,6 +240,7 @@ private:
     const std::string& cname_;
     certificate::time_point now_;
     key_trial trial_;
+    pace pace_;
     examined_pair result_;
 };
 
@@ -264,13 +269,13 @@ std::shared_ptr<const certificate> build(examined_pair& pair) {
 
 } // namespace
 
-examined_pair examine(const config::certificate_files& files, certificate::time_point now, key_trial trial) {
-    return examination(files, now, trial).run();
+examined_pair examine(const config::certificate_files& files, certificate::time_point now, key_trial trial, pace how) {
+    return examination(files, now, trial, how).run();
 }
 
 certificate_load load_certificate(const config::certificate_files& files, const std::string& config_file,
-                                  certificate::time_point now) {
-    auto pair = examine(files, now, key_trial::signing);
+                                  certificate::time_point now, pace how) {
+    auto pair = examine(files, now, key_trial::signing, how);
     certificate_load load;
     for (auto& finding : pair.findings) {
         if (finding.defect)

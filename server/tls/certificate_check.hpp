@@ -26,10 +26,14 @@ struct certificate_load {
     content_digest content{};                 // what the files held, or why they could not be read
 };
 
+// giving_way: between its steps, of 0.1 to 0.3 ms, to whoever wants the core (base::give_way). On one that requests
+// fill that takes tens of milliseconds for a pair, so it is for a few at a time.
+enum class pace : std::uint8_t { at_once, giving_way };
+
 // Reads and checks the pair and collects every problem of both files. `config_file` is what the problems name as their
 // file.
 certificate_load load_certificate(const config::certificate_files&, const std::string& config_file,
-                                  certificate::time_point now);
+                                  certificate::time_point now, pace = pace::at_once);
 
 // The digest that load_certificate of the same files would give, without parsing what they hold.
 content_digest read_content(const config::certificate_files&);
@@ -75,6 +79,6 @@ struct examined_pair {
     bool chain_incomplete = false; // an issuer that clients need is missing
 };
 
-examined_pair examine(const config::certificate_files&, certificate::time_point now, key_trial);
+examined_pair examine(const config::certificate_files&, certificate::time_point now, key_trial, pace = pace::at_once);
 
 } // namespace scoregate::tls

@@ -1,7 +1,5 @@
 #include "tls/pem.hpp"
 
-#include "base/give_way.hpp"
-
 #include <openssl/pem.h>
 
 #include <fcntl.h>
@@ -139,7 +137,6 @@ std::vector<x509_ptr> parse_certificates(const std::string& path, std::string_vi
         if (!certificates.back())
             throw unusable_file(path + ": certificate " + std::to_string(certificates.size()) + " is damaged (" +
                                 openssl_errors() + "); copy the file again");
-        base::give_way();
     }
     if (certificates.empty())
         throw without("certificate", "private key", path, text, blocks,

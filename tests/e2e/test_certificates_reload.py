@@ -128,26 +128,30 @@ def busy_with_handshakes(gate, clients=2):
     """Connects all the time, from processes that do not wait for this one."""
     connecting = ["openssl", "s_time", "-new", "-connect", f"127.0.0.1:{gate.https}", "-CAfile", str(gate.ca), "-time", "600"]
     with contextlib.ExitStack() as running:
-        for _ in range(clients):
-            one = running.enter_context(subprocess.Popen(connecting, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        each = [running.enter_context(subprocess.Popen(connecting, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+                for _ in range(clients)]
+        for one in each:
             running.callback(one.kill)
+        wait_until(lambda: gate.metric("scoregate_tls_handshakes_total") >= 100)
         yield
-        assert one.poll() is None
+        assert all(one.poll() is None for one in each)
 
 
 def test_who_connects_once_a_reload_is_answered_meets_the_new_pair_however_busy_the_workers_are(start, folder, renewals):
+    """As often as five seconds allow: of those that meet what is replaced there were one or two in a hundred."""
     renamed_over(folder, renewals[0])
     gate = start(SERVICES, certificate=files_in(folder, renewals[0]), workers=2)
     context = gate.context()
     met = []
     with busy_with_handshakes(gate):
-        for turn in range(250):
-            renewed = renewals[(turn + 1) % 2]
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            renewed = renewals[(len(met) + 1) % 2]
             renamed_over(folder, renewed)
             assert gate.reload().status == 200
             with gate.tls_socket(context) as sock:
                 met.append(sock.getpeercert()["serialNumber"] == renewed.serial)
-    assert all(met), met.count(False)
+    assert met and all(met), (met.count(False), len(met))
 
 
 def test_sighup_reads_the_pair_without_waiting(start, volume, renewals):
