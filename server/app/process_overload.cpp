@@ -1,6 +1,7 @@
 // What is done when memory or descriptors run short: new connections are refused, idle ones close, memory goes back to
 // the system, until there is enough again. Requests under way and the admin port go on. Control thread.
 #include "app/process.hpp"
+#include "base/block_store.hpp"
 #include "telemetry/log.hpp"
 #include "telemetry/process_usage.hpp"
 
@@ -24,6 +25,7 @@ void make_room(proxy::core& core) {
     for (auto* waiting : {&core.idle, &core.handshaking})
         core.evict(*waiting, std::clamp(waiting->size() / part_evicted, least_evicted, most_evicted),
                    telemetry::eviction::memory);
+    base::block_store::release_unused(); // since the last look, not only since the last second
 }
 
 } // namespace

@@ -178,8 +178,8 @@ public:
     // Waits until something is ready, due or posted, but no longer than `most`.
     void look(std::chrono::milliseconds most);
     // Tells what is posted, all that look() found ready, in the order in which it became so, and what was due by then.
-    // What becomes due meanwhile is for the next time. What is posted comes first, in its order: a
-    // connection that is dealt by a post meets what was posted before it came.
+    // What becomes due meanwhile is for the next time. Posts come first and in their order: a connection that is dealt
+    // by one meets what was posted before it came.
     void tell();
     // Any thread: `work()` will run in the loop's. What is still there when the loop ends is dropped.
     template <class Work>

@@ -152,10 +152,8 @@ void listener::deal(const arrival& one) {
     if (full && idlest == nullptr) return refuse(refusal::max_connections);
     core* const to = full ? idlest : least;
     to->promise_connection();
-    const auto adopt = [to, full, &of = to_, one] {
-        full ? adopt_in_place_of_idle(*to, of, one) : adopt_client(*to, of, one);
-    };
-    to->post(adopt); // to its own core, too: behind what was posted before the connection was made
+    // To its own core, too: behind what was posted before the connection was made.
+    to->post([to, full, &of = to_, one] { full ? adopt_in_place_of_idle(*to, of, one) : adopt_client(*to, of, one); });
 }
 
 } // namespace scoregate::proxy
